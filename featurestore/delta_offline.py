@@ -1,0 +1,101 @@
+"""Adapter: the offline store as Delta Lake tables, in a folder or under a URI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from ..runtime.errors import StorageError
+from .offline import PARTITION, unseen, wanted
+
+
+class DeltaOfflineStore:
+    """One table a feature set version; a commit carries the log's offsets, so a replayed append adds nothing."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def append(self, table: str, frame: pl.DataFrame, *, last_offsets: Mapping[int, int]) -> None:
+        """Adds the rows that are new in one commit; raises `StorageError` and leaves the table as it was."""
+        opened = self._open(table)
+        known = {partition: _offset(opened, partition) for partition in last_offsets}
+        fresh = frame.filter(unseen(known))
+        news = [
+            Transaction(_application(partition), offset)
+            for partition, offset in sorted(last_offsets.items())
+            if offset > known[partition]
+        ]
+        if not news:
+            return
+        with self._refused(table):
+            if opened is None:
+                self._prepare()
+            write_deltalake(
+                opened if opened is not None else self._path(table),
+                fresh.to_arrow(),
+                mode="append",
+                commit_properties=CommitProperties(app_transactions=news),
+            )
+
+    def last_offset(self, table: str, partition: int) -> int:
+        """The partition's last stored offset."""
+        return _offset(self._open(table), partition)
+
+    def read(
+        self,
+        table: str,
+        columns: Sequence[str],
+        *,
+        from_us: tuple[str, int] | None = None,
+        where: pl.Expr | None = None,
+    ) -> pl.DataFrame:
+        """These columns of the rows; files outside the time range are skipped by their statistics."""
+        opened = self._open(table)
+        if opened is None:
+            return pl.DataFrame(schema=list(columns))
+        with self._refused(table):
+            return pl.scan_delta(opened).filter(*wanted(from_us, where)).select(columns).collect()
+
+    def version(self, table: str) -> int:
+        """The table's Delta version."""
+        opened = self._open(table)
+        return -1 if opened is None else opened.version()
+
+    def _open(self, table: str) -> DeltaTable | None:
+        try:
+            with self._refused(table):
+                return DeltaTable(self._path(table))
+        except TableNotFoundError:
+            return None
+
+    def _path(self, table: str) -> str:
+        return f"{self._root.rstrip('/')}/{table}"
+
+    def _prepare(self) -> None:
+        if "://" not in self._root:
+            Path(self._root).mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def _refused(self, table: str) -> Iterator[None]:
+        try:
+            yield
+        except TableNotFoundError:
+            raise
+        except (DeltaError, OSError, pl.exceptions.ComputeError) as error:
+            cause = str(error).splitlines()[0][:200]
+            cure = "free disk space" if "No space left" in str(error) else "check the folder's rights and the address"
+            raise StorageError(f"the offline table {self._path(table)} refused: {cause}; {cure}, then retry") from error
+
+
+def _application(partition: int) -> str:
+    return f"{PARTITION}-{partition}"
+
+
+def _offset(opened: DeltaTable | None, partition: int) -> int:
+    known = None if opened is None else opened.transaction_version(_application(partition))
+    return -1 if known is None else known

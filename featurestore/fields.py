@@ -1,0 +1,125 @@
+"""The state of aggregates in columns of numpy arrays: made from events, merged in runs, read over ranges.
+
+Everything that computes a windowed feature, online or offline, batch or stream, goes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from . import fixed_point
+from .fixed_point import Fixed
+from .layout import Field
+
+Int64s = NDArray[np.int64]
+Column = Int64s | NDArray[np.float64] | Fixed
+Fields = Mapping[Field, Column]  # columns of equal length: one entry an event, a tile or a query
+
+
+def identity(field: Field) -> float | int:
+    """What an extreme starts from: it loses against every value."""
+    if field.integer:
+        bounds = np.iinfo(np.int64)
+        return int(bounds.max if field.kind == "min" else bounds.min)
+    return np.inf if field.kind == "min" else -np.inf
+
+
+def of_events(frame: pl.DataFrame, wanted: tuple[Field, ...]) -> dict[Field, Column]:
+    """One entry an event: a tile that holds that event alone. Nulls and NaN count as no value, -0.0 as 0.0."""
+    made: dict[Field, Column] = {}
+    columns: dict[str, tuple[NDArray[np.float64] | Int64s, NDArray[np.bool_]]] = {}
+    for field in wanted:
+        if field.kind == "rows":
+            made[field] = np.ones(frame.height, dtype=np.int64)
+            continue
+        if field.column not in columns:
+            columns[field.column] = _values(frame[field.column], integer=field.integer)
+        values, present = columns[field.column]
+        if field.kind == "n":
+            made[field] = present.astype(np.int64)
+        elif field.kind == "sum":
+            filled = np.where(present, values, 0)
+            made[field] = fixed_point.from_ints(filled) if field.integer else fixed_point.from_floats(filled)
+        else:
+            made[field] = np.where(present, values, np.asarray(identity(field), dtype=values.dtype))
+    return made
+
+
+def merge_runs(fields: Fields, starts: NDArray[np.intp]) -> dict[Field, Column]:
+    """Merges each run of entries that begins at `starts` (ascending, runs not empty) to one."""
+    return {field: _merge(field, column, starts) for field, column in fields.items()}
+
+
+def take(fields: Fields, index: NDArray[np.intp]) -> dict[Field, Column]:
+    """The entries at these positions."""
+    return {field: column[index] for field, column in fields.items()}
+
+
+def joined(parts: list[Fields]) -> dict[Field, Column]:
+    """The entries of all parts, one after the other; the parts have the same fields."""
+    return {field: _joined([part[field] for part in parts]) for field in parts[0]}
+
+
+def over_ranges(fields: Fields, starts: Int64s, ends: Int64s) -> dict[Field, Column]:
+    """Merges the entries of [start, end) for each pair; empty ranges give the empty state, ranges may overlap."""
+    merged: dict[Field, Column] = {}
+    for field, column in fields.items():
+        if isinstance(column, Fixed):
+            merged[field] = fixed_point.range_sums(column, starts, ends)
+        elif field.kind in ("min", "max"):
+            merged[field] = _extremes(field, column, starts, ends)
+        else:
+            running = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(column)])
+            merged[field] = running[ends] - running[starts]
+    return merged
+
+
+def _values(series: pl.Series, *, integer: bool) -> tuple[NDArray[np.float64] | Int64s, NDArray[np.bool_]]:
+    if integer:
+        present = series.is_not_null().to_numpy()
+        return series.cast(pl.Int64).fill_null(0).to_numpy(), present
+    values = series.cast(pl.Float64).fill_null(np.nan).to_numpy() + 0.0  # -0.0 + 0.0 is 0.0
+    return values, ~np.isnan(values)
+
+
+def _merge(field: Field, column: Column, starts: NDArray[np.intp]) -> Column:
+    if isinstance(column, Fixed):
+        return fixed_point.sums_at(column, starts)
+    if field.kind == "min":
+        return np.minimum.reduceat(column, starts)
+    if field.kind == "max":
+        return np.maximum.reduceat(column, starts)
+    return np.add.reduceat(column, starts)
+
+
+def _joined(columns: list[Column]) -> Column:
+    fixed = [column for column in columns if isinstance(column, Fixed)]
+    if fixed:
+        return fixed_point.concatenated(fixed)
+    return np.concatenate([column for column in columns if not isinstance(column, Fixed)])
+
+
+def _extremes(
+    field: Field, column: Int64s | NDArray[np.float64], starts: Int64s, ends: Int64s
+) -> Int64s | NDArray[np.float64]:
+    """Range minima or maxima by a sparse table: level k holds the extremes of 2**k neighbours (Bender 2000)."""
+    pick: np.ufunc = np.minimum if field.kind == "min" else np.maximum
+    best: NDArray[Any] = np.full_like(column, identity(field), shape=len(starts))
+    lengths = ends - starts
+    level = 0
+    table: Int64s | NDArray[np.float64] = column
+    while lengths.size and lengths.max() >= 1 << level:
+        width = 1 << level
+        here = np.flatnonzero((lengths >= width) & (lengths < 2 * width))
+        if here.size:
+            # Two blocks of this width, one from either end, cover the range; their overlap does no harm.
+            best[here] = pick(table[starts[here]], table[ends[here] - width])
+        if len(table) > width:
+            table = pick(table[:-width], table[width:])
+        level += 1
+    return best

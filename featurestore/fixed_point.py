@@ -1,0 +1,113 @@
+"""Exact sums: 128-bit fixed point in two numpy arrays, so that adding is associative.
+
+A value is hi * 2**64 + lo, two's complement, counted in units of 2**-scale: 44 binary places for floats,
+none for integers. Floats below 2**62 in size are accepted; a float's digits beyond 2**-44 are rounded once,
+when it enters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64s = NDArray[np.int64]
+UInt64s = NDArray[np.uint64]
+Floats = NDArray[np.float64]
+
+FLOAT_SCALE = 44
+LARGEST = 2.0**62
+_HALF = np.uint64(0xFFFFFFFF)
+_32 = np.uint64(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """n numbers of 128 bits: `hi` carries the sign, `lo` the lower 64 bits."""
+
+    hi: Int64s
+    lo: UInt64s
+
+    def __getitem__(self, index: NDArray[np.intp] | slice) -> Fixed:
+        return Fixed(self.hi[index], self.lo[index])
+
+
+def from_floats(values: Floats) -> Fixed:
+    """Each value in units of 2**-44, rounded half to even; |value| must stay below `LARGEST`, no NaN."""
+    units = np.rint(np.ldexp(values, FLOAT_SCALE))
+    size = np.abs(units)
+    # Both parts of the magnitude are exact: the first is a whole multiple of 2**64, the rest fits 53 bits.
+    high = np.floor(np.ldexp(size, -64))
+    low = size - np.ldexp(high, 64)
+    return _negated_where(units < 0, high.astype(np.int64), low.astype(np.uint64))
+
+
+def from_ints(values: Int64s) -> Fixed:
+    """Each value in units of 1."""
+    return Fixed(values >> 63, values.astype(np.int64).view(np.uint64))
+
+
+def concatenated(parts: list[Fixed]) -> Fixed:
+    """The numbers of all parts, one after the other."""
+    return Fixed(np.concatenate([part.hi for part in parts]), np.concatenate([part.lo for part in parts]))
+
+
+def sums_at(values: Fixed, starts: NDArray[np.intp]) -> Fixed:
+    """The sum of each run that begins at `starts` (as numpy's reduceat, runs not empty)."""
+    return _carried(
+        np.add.reduceat(values.lo & _HALF, starts),
+        np.add.reduceat(values.lo >> _32, starts),
+        np.add.reduceat(values.hi, starts),
+    )
+
+
+def range_sums(values: Fixed, starts: Int64s, ends: Int64s) -> Fixed:
+    """The sum over [start, end) for each pair, ranges may overlap; through running sums, exact modulo 2**128."""
+    # uint64 and int64 wrap alike, so one kind of running sum serves all three parts.
+    low, middle = _running(values.lo & _HALF), _running(values.lo >> _32)
+    high = _running(values.hi.view(np.uint64)).view(np.int64)
+    return _carried(low[ends] - low[starts], middle[ends] - middle[starts], high[ends] - high[starts])
+
+
+def to_floats(values: Fixed, *, scale: int) -> Floats:
+    """The nearest float64 of each number (ties to even; sizes below 2**117 units)."""
+    negative = values.hi < 0
+    size = _negated_where(negative, values.hi, values.lo)
+    big = np.ldexp(size.hi.astype(np.float64), 64)
+    near = size.lo.astype(np.float64)
+    # near is lo rounded to 53 bits; what that lost is small and exact in int64 (2**64 itself wraps to 0).
+    lost = (size.lo - _as_uint64(near)).view(np.int64).astype(np.float64)
+    total = big + near
+    # Knuth's two-sum: total + rest is big + near without error, so one last addition rounds only once.
+    back = total - big
+    rest = (big - (total - back)) + (near - back)
+    rounded = np.ldexp(total + (rest + lost), -scale)
+    return np.where(negative, -rounded, rounded)
+
+
+def to_ints(values: Fixed) -> Int64s:
+    """The numbers as int64; those beyond it wrap."""
+    return values.lo.view(np.int64)
+
+
+def _negated_where(negative: NDArray[np.bool_], hi: Int64s, lo: UInt64s) -> Fixed:
+    flipped_lo = ~lo + np.uint64(1)
+    flipped_hi = ~hi + (lo == 0)
+    return Fixed(np.where(negative, flipped_hi, hi), np.where(negative, flipped_lo, lo))
+
+
+def _carried(low: UInt64s, middle: UInt64s, high: Int64s) -> Fixed:
+    middle = middle + (low >> _32)
+    return Fixed(high + (middle >> _32).astype(np.int64), (low & _HALF) | (middle << _32))
+
+
+def _running(part: UInt64s) -> UInt64s:
+    sums = np.zeros(len(part) + 1, dtype=np.uint64)
+    np.cumsum(part, out=sums[1:])
+    return sums
+
+
+def _as_uint64(values: Floats) -> UInt64s:
+    whole = np.where(values >= 2.0**64, 0.0, values)
+    return whole.astype(np.uint64)

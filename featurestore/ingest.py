@@ -1,0 +1,84 @@
+"""What happens to rows before they count: types, keys, rules, the clock, and the partition they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from ..runtime.errors import InputError
+from . import fixed_point
+from .entity import frame_keys
+from .feature_set import FeatureSet
+from .log import DeadLetter, partition_of
+from .schema import conform
+
+Rows = pl.DataFrame | Sequence[Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Rows that may enter the log, and those put aside with the reason."""
+
+    frame: pl.DataFrame
+    letters: tuple[DeadLetter, ...]
+
+
+def accept(feature_set: FeatureSet, rows: Rows, *, now_us: int) -> Accepted:
+    """Typed rows with keys and a time no later than now, by the set's rules.
+
+    Raises `InputError`, before anything is written, for a wrong type or a broken rule that says "raise".
+    """
+    frame = conform(rows, feature_set.input_schema, owner=feature_set.name)
+    must_have = (*(entity.name for entity in feature_set.entities), feature_set.timestamp)
+    checks = [(pl.col(name).is_null(), f"{name} is null", "reject") for name in must_have]
+    checks += [(rule.broken(), rule.reason(), rule.on_fail) for rule in feature_set.rules]
+    letters: list[DeadLetter] = []
+    for broken, reason, on_fail in checks:
+        bad = frame.filter(broken)
+        if not bad.height:
+            continue
+        if on_fail == "raise":
+            raise InputError(f"{feature_set.name}: {reason} in {bad.height} rows, first {bad.row(0, named=True)}")
+        letters += buried(bad, reason)
+        frame = frame.filter(~broken)
+    now = pl.lit(now_us).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    stamp = feature_set.timestamp
+    return Accepted(frame.with_columns(pl.min_horizontal(pl.col(stamp), now).alias(stamp)), tuple(letters))
+
+
+def by_partition(feature_set: FeatureSet, frame: pl.DataFrame, partitions: int) -> dict[int, pl.DataFrame]:
+    """The rows of each partition, in the order they came."""
+    if partitions == 1 or frame.height == 0:
+        return {0: frame} if frame.height else {}
+    keys = frame_keys(feature_set.entities, frame)
+    distinct = keys.unique()
+    homes = pl.Series([partition_of(key, partitions) for key in distinct.to_list()], dtype=pl.Int64)
+    home = keys.replace_strict(distinct, homes, return_dtype=pl.Int64)
+    return {partition: frame.filter(home == partition) for partition in sorted(home.unique().to_list())}
+
+
+def transformed(feature_set: FeatureSet, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, tuple[DeadLetter, ...]]:
+    """The frame after the set's transform, which of its rows may be aggregated, and letters for the others.
+
+    A sum takes finite values below 2**62 only: anything else would void every later sum of its key.
+    """
+    made = feature_set.transformed(frame)
+    good = pl.Series(np.ones(made.height, dtype=bool))
+    letters: list[DeadLetter] = []
+    for column in feature_set.layout.aggregated_columns:
+        if made.schema[column] not in (pl.Float64, pl.Float32):
+            continue
+        beyond = made.select((pl.col(column).abs() >= fixed_point.LARGEST).fill_null(False) & ~pl.col(column).is_nan())
+        bad = beyond.to_series().fill_null(False)
+        if bad.any():
+            letters += buried(made.filter(bad & good), f"{column} is infinite or beyond 2**62")
+            good = good & ~bad
+    return made, good, tuple(letters)
+
+
+def buried(rows: pl.DataFrame, reason: str) -> list[DeadLetter]:
+    """A letter a row."""
+    return [DeadLetter(reason, line) for line in rows.write_ndjson().splitlines()]

@@ -1,0 +1,218 @@
+"""The feature store: one object that ties catalog, log, offline and online store together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from ..runtime.errors import DefinitionError, FeatureSetNotFound, InputError, did_you_mean
+from ..runtime.progress import counter
+from ..runtime.settings import Settings
+from .catalog import KIND, AppliedSet
+from .feature_set import FeatureSet
+from .feature_vector import FeatureVector
+from .ingest import Rows, accept, by_partition
+from .log import DeadLetter, EventLog
+from .online_read import VectorReader, resolve
+from .stream import Stream
+from .training_set import TrainingSet, build
+from .worker import Stores, Worker
+
+PARTITIONS = 4
+
+
+def wall_clock_us() -> int:
+    """Now, in microseconds."""
+    return time.time_ns() // 1000
+
+
+class FeatureStore:
+    """Features of one home (or of the servers that the settings name), offline and online.
+
+    Cheap to make: servers start and connections open when first needed. `close` gives them back. `now_us`
+    is the clock by which events are stamped as ingested.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, now_us: Callable[[], int] = wall_clock_us) -> None:
+        self.settings = settings or Settings.from_env()
+        self._now_us = now_us
+        self._streams: dict[str, Stream] = {}
+        self._applied: dict[str, AppliedSet] = {}
+
+    @classmethod
+    def from_env(cls) -> FeatureStore:
+        """A store as the environment describes it."""
+        return cls(Settings.from_env())
+
+    def apply(self, feature_set: FeatureSet) -> AppliedSet:
+        """Makes this declaration the active version of its name; the same content gives the same version."""
+        body = feature_set.definition() | {"owner": feature_set.owner, "description": feature_set.description}
+        document = self._catalog.put(KIND, feature_set.name, content_hash=feature_set.content_hash(), body=body)
+        applied = AppliedSet.of_document(document.name, document.version, document.content_hash, document.body)
+        self._applied[feature_set.name] = applied
+        return applied
+
+    def feature_sets(self) -> list[AppliedSet]:
+        """The active version of every feature set, by name."""
+        documents = self._catalog.all_active(KIND)
+        return [AppliedSet.of_document(d.name, d.version, d.content_hash, d.body) for d in documents]
+
+    def get(self, name: str) -> AppliedSet:
+        """The active version; raises `FeatureSetNotFound` with the nearest name."""
+        if name not in self._applied:
+            document = self._catalog.active(KIND, name)
+            if document is None:
+                known = [applied.name for applied in self.feature_sets()]
+                raise FeatureSetNotFound(f"no feature set {name!r}{did_you_mean(name, known)}")
+            self._applied[name] = AppliedSet.of_document(name, document.version, document.content_hash, document.body)
+        return self._applied[name]
+
+    def ingest(self, feature_set: FeatureSet, source: Rows | str | Path) -> int:
+        """Stores a batch (rows, a frame, a Parquet, CSV or JSON-lines file) offline and online; the events that count.
+
+        Nothing is written when a column does not fit. Rows that break a rule are put aside (`dead_letters`).
+        """
+        applied = self._checked(feature_set)
+        accepted = accept(feature_set, _loaded(source), now_us=self._now_us())
+        log = self._log(applied)
+        with counter(f"ingest {feature_set.name}", total=accepted.frame.height) as advance:
+            worker = Worker(feature_set, applied, self._stores(applied))
+            parts = by_partition(feature_set, accepted.frame, log.partitions)
+            done = worker.backfill(parts, on_events=advance)
+        log.bury(accepted.letters)
+        return done
+
+    def push(self, feature_set: FeatureSet, rows: Rows, *, wait: bool = False) -> int:
+        """Adds events to the set's log; how many were accepted. With `wait`, they are online when it returns."""
+        applied = self._checked(feature_set)
+        accepted = accept(feature_set, rows, now_us=self._now_us())
+        log = self._log(applied)
+        log.bury(accepted.letters)
+        parts = by_partition(feature_set, accepted.frame, log.partitions)
+        ends = {batch.partition: batch.last for batch in log.append(parts)}
+        stream = self._streams.get(feature_set.name)
+        if stream is not None:
+            stream.wake()
+            if wait:
+                stream.wait_for(ends)
+        elif wait:
+            worker = Worker(feature_set, applied, self._stores(applied))
+            worker.drain()
+            worker.save()
+        return accepted.frame.height
+
+    @contextmanager
+    def stream(self, feature_set: FeatureSet) -> Iterator[Stream]:
+        """Runs the set's worker beside this program for the length of the block; ends with all of it stored."""
+        applied = self._checked(feature_set)
+        stream = Stream(Worker(feature_set, applied, self._stores(applied)), name=applied.full_name)
+        self._streams[feature_set.name] = stream
+        try:
+            yield stream
+        finally:
+            del self._streams[feature_set.name]
+            stream.close()
+
+    def dead_letters(self, name: str) -> list[DeadLetter]:
+        """The newest hundred rows that were put aside, with the reasons."""
+        return self._log(self.get(name)).buried()
+
+    def vector_reader(self, vector: FeatureVector) -> VectorReader:
+        """The vector, checked and compiled for many online reads."""
+        return VectorReader(vector, resolve(vector, self.get), self._online)
+
+    def get_online_features(self, vector: FeatureVector, rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
+        """The vector's features for each request, in one round trip."""
+        return self.vector_reader(vector).frame(rows)
+
+    def get_historical_features(self, vector: FeatureVector, labels: pl.DataFrame) -> TrainingSet:
+        """The labels with each feature as it was at their moment; equal to the bit to what serving saw."""
+        return build(vector, labels, wanted=resolve(vector, self.get), offline=self._offline)
+
+    def close(self) -> None:
+        """Gives connections back, and the embedded server if nobody else uses it."""
+        if "_client" in self.__dict__:
+            self._client.close()
+            for name in ("_client", "_online"):
+                self.__dict__.pop(name, None)
+            if self.settings.redis_url is None:
+                from ..runtime import valkey_server
+
+                valkey_server.release(self.settings.home)
+        if "_catalog" in self.__dict__:
+            self._catalog.close()
+            del self.__dict__["_catalog"]
+
+    def __enter__(self) -> FeatureStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[type[FeatureStore], tuple[Settings]]:
+        # Connections stay behind: where it arrives, the store opens its own.
+        return FeatureStore, (self.settings,)
+
+    def _checked(self, feature_set: FeatureSet) -> AppliedSet:
+        applied = self.get(feature_set.name)
+        if applied.content_hash != feature_set.content_hash():
+            raise DefinitionError(
+                f"{feature_set.name} has changed since version {applied.version} was applied; "
+                "call store.apply(...) to make the change a version"
+            )
+        return applied
+
+    def _stores(self, applied: AppliedSet) -> Stores:
+        return Stores(online=self._online, offline=self._offline, log=self._log(applied))
+
+    def _log(self, applied: AppliedSet) -> EventLog:
+        from .redis_log import RedisLog
+
+        return RedisLog(self._client, self.settings, name=applied.full_name, partitions=PARTITIONS)
+
+    @cached_property
+    def _client(self):  # type: ignore[no-untyped-def]  # a redis client; only the adapters name its type
+        from ..runtime import redis_client
+
+        return redis_client.connect(self.settings)
+
+    @cached_property
+    def _online(self):  # type: ignore[no-untyped-def]
+        from .redis_online import RedisOnlineStore
+
+        return RedisOnlineStore(self._client, self.settings)
+
+    @cached_property
+    def _offline(self):  # type: ignore[no-untyped-def]
+        from .delta_offline import DeltaOfflineStore
+
+        return DeltaOfflineStore(self.settings.offline_root)
+
+    @cached_property
+    def _catalog(self):  # type: ignore[no-untyped-def]
+        from ..runtime.sql_catalog import Catalog
+
+        return Catalog(self.settings.catalog)
+
+
+def _loaded(source: Rows | str | Path) -> Rows:
+    if not isinstance(source, str | Path):
+        return source
+    readers: dict[str, Callable[[str], pl.DataFrame]] = {
+        ".parquet": pl.read_parquet,
+        ".csv": lambda path: pl.read_csv(path, try_parse_dates=True),
+        ".jsonl": pl.read_ndjson,
+        ".ndjson": pl.read_ndjson,
+    }
+    reader = readers.get(Path(source).suffix)
+    if reader is None:
+        raise InputError(f"cannot tell the format of {source}: name a file that ends in {', '.join(readers)}")
+    try:
+        return reader(str(source))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"cannot read {source}: {str(error).splitlines()[0]}") from None

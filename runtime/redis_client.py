@@ -1,0 +1,67 @@
+"""Connections to Redis or Valkey: the embedded server, or the one the settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import redis
+
+from .errors import ServerUnavailable, StorageError
+from .settings import Settings
+
+CONNECT_TIMEOUT_S = 3.0
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client that has been heard to answer; raises `ServerUnavailable` with the cure. Bytes in, bytes out."""
+    url = settings.redis_url
+    if url is None:
+        from . import valkey_server
+
+        url = valkey_server.ensure(settings.home).url
+    try:
+        client = redis.Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S)
+    except ValueError as error:
+        raise ServerUnavailable(
+            f"EAGLERAY_REDIS_URL is no Redis address ({error}): write redis://HOST:PORT/0"
+        ) from None
+    try:
+        with translated(settings):
+            client.ping()
+    except ServerUnavailable:
+        client.close()
+        raise
+    return client
+
+
+@contextmanager
+def translated(settings: Settings) -> Iterator[None]:
+    """Turns the client's errors into eagleray's, with the cure and without the password."""
+    try:
+        yield
+    except redis.exceptions.AuthenticationError as error:
+        raise ServerUnavailable(f"{_where(settings)} refused the password: correct it in EAGLERAY_REDIS_URL") from error
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+        raise ServerUnavailable(f"cannot reach {_where(settings)}: {_cure(settings)}") from error
+    except redis.exceptions.ResponseError as error:
+        text = str(error)
+        if text.startswith(("MISCONF", "OOM")) or "No space left" in text:
+            raise StorageError(
+                f"{_where(settings)} cannot write ({text.split(',')[0]}): free disk or memory, then retry"
+            ) from error
+        raise
+
+
+def _where(settings: Settings) -> str:
+    if settings.redis_url is None:
+        return "the embedded Valkey server"
+    parts = urlsplit(settings.redis_url)
+    return f"the server at {parts.hostname}:{parts.port or 6379} (EAGLERAY_REDIS_URL)"
+
+
+def _cure(settings: Settings) -> str:
+    if settings.redis_url is None:
+        return f"it ended; the next call starts it again (its log: {settings.home / 'valkey' / 'server.log'})"
+    return "start it, correct the address, or unset EAGLERAY_REDIS_URL to use the embedded server"

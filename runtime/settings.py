@@ -1,0 +1,54 @@
+"""Where things live: read once from the environment, then passed along."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every part has an embedded default under `home`; set one to outgrow it.
+
+    `redis_url` None means the embedded Valkey server, started on demand on loopback.
+    `ray_address` None means a Ray of this machine's own, started on demand.
+    """
+
+    home: Path
+    redis_url: str | None = None
+    offline_uri: str | None = None
+    catalog_url: str | None = None
+    tracking_uri: str | None = None
+    ray_address: str | None = None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Reads `EAGLERAY_HOME`, `EAGLERAY_REDIS_URL`, `EAGLERAY_OFFLINE_URI`, `EAGLERAY_CATALOG_URL`,
+        `MLFLOW_TRACKING_URI` and `RAY_ADDRESS`; an empty value counts as unset."""
+        env = os.environ if environ is None else environ
+        home = env.get("EAGLERAY_HOME") or str(Path.home() / ".eagleray")
+        return cls(
+            home=Path(home).expanduser().absolute(),
+            redis_url=env.get("EAGLERAY_REDIS_URL") or None,
+            offline_uri=env.get("EAGLERAY_OFFLINE_URI") or None,
+            catalog_url=env.get("EAGLERAY_CATALOG_URL") or None,
+            tracking_uri=env.get("MLFLOW_TRACKING_URI") or None,
+            ray_address=env.get("RAY_ADDRESS") or None,
+        )
+
+    @property
+    def offline_root(self) -> str:
+        """The folder or URI that holds the Delta tables."""
+        return self.offline_uri or str(self.home / "offline")
+
+    @property
+    def catalog(self) -> str:
+        """The SQLAlchemy URL of the catalog."""
+        return self.catalog_url or f"sqlite:///{self.home / 'catalog.db'}"
+
+    @property
+    def tracking(self) -> str:
+        """The MLflow tracking URI."""
+        return self.tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"

@@ -1,0 +1,105 @@
+"""Adapter: the catalog, a table of versioned documents, on SQLite or any database SQLAlchemy speaks to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+
+from .errors import ServerUnavailable, StorageError
+
+_tables = sql.MetaData()
+_documents = sql.Table(
+    "eagleray_documents",
+    _tables,
+    sql.Column("kind", sql.String(64), primary_key=True),
+    sql.Column("name", sql.String(255), primary_key=True),
+    sql.Column("version", sql.Integer, primary_key=True),
+    sql.Column("content_hash", sql.String(64), nullable=False),
+    sql.Column("body", sql.JSON, nullable=False),
+    sql.Column("created_us", sql.BigInteger, nullable=False),
+    sql.Column("active", sql.Boolean, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One version of something named; `body` holds plain JSON types."""
+
+    kind: str
+    name: str
+    version: int
+    content_hash: str
+    body: dict[str, Any]
+    created_us: int
+    active: bool
+
+
+class Catalog:
+    """Documents by kind and name; versions are immutable, and one of them is active."""
+
+    def __init__(self, url: str) -> None:
+        self._url = sql.make_url(url)
+        if self._url.get_backend_name() == "sqlite" and self._url.database:
+            try:
+                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                folder = Path(self._url.database).parent
+                raise StorageError(f"cannot make {folder}: {error.strerror}; set EAGLERAY_HOME to another") from error
+        self._engine = sql.create_engine(self._url)
+        with self._translated():
+            _tables.create_all(self._engine)
+
+    def put(self, kind: str, name: str, *, content_hash: str, body: dict[str, Any]) -> Document:
+        """Activates the version with this content, made when there is none; atomic."""
+        here = (_documents.c.kind == kind) & (_documents.c.name == name)
+        with self._translated(), self._engine.begin() as connection:
+            known = connection.execute(sql.select(_documents).where(here)).all()
+            same = [row for row in known if row.content_hash == content_hash]
+            version = same[0].version if same else max((row.version for row in known), default=0) + 1
+            connection.execute(sql.update(_documents).where(here).values(active=False))
+            if same:
+                connection.execute(
+                    sql.update(_documents).where(here, _documents.c.version == version).values(active=True)
+                )
+            else:
+                row = Document(kind, name, version, content_hash, body, time.time_ns() // 1000, True)
+                values = {field: getattr(row, field) for field in Document.__slots__}
+                connection.execute(sql.insert(_documents).values(values))
+        found = self.active(kind, name)
+        assert found is not None
+        return found
+
+    def active(self, kind: str, name: str) -> Document | None:
+        """The active version, None when nothing has that name."""
+        chosen = (_documents.c.kind == kind) & (_documents.c.name == name) & _documents.c.active
+        return next(iter(self._read(chosen)), None)
+
+    def all_active(self, kind: str) -> list[Document]:
+        """The active version of everything of this kind, by name."""
+        return self._read((_documents.c.kind == kind) & _documents.c.active)
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._engine.dispose()
+
+    def _read(self, chosen: sql.ColumnElement[bool]) -> list[Document]:
+        with self._translated(), self._engine.connect() as connection:
+            rows = connection.execute(sql.select(_documents).where(chosen).order_by(_documents.c.name)).mappings()
+            return [Document(**row) for row in rows]
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sql.exc.OperationalError as error:
+            where = self._url.render_as_string(hide_password=True)
+            cause = str(error.orig).splitlines()[0]
+            raise ServerUnavailable(
+                f"the catalog {where} failed: {cause}; check EAGLERAY_CATALOG_URL and the disk"
+            ) from error

@@ -1,0 +1,134 @@
+"""The process that owns one embedded Valkey server: starts it, watches for users, stops it after the last.
+
+Run as `python -m eagleray.runtime.valkey_guardian FOLDER PROGRAM`; standard library only, so that it costs
+some 10 MB. See valkey_server.py for the locks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+POLL_S = 0.1
+START_TIMEOUT_S = 20.0
+
+
+def main(folder: Path, program: str) -> int:
+    """Guards one server until nobody uses it; says "ready" on stdout once it serves; the exit status."""
+    if os.fork():
+        os._exit(0)  # the launcher has no child to wait for: the guardian outlives it
+    os.setsid()  # Ctrl-C in the launcher's terminal is for the users; the guardian goes when they have gone
+    guard = os.open(folder / "guardian.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    # Waits for an earlier guardian that is still stopping its server.
+    fcntl.flock(guard, fcntl.LOCK_EX)
+    (folder / "server.json").unlink(missing_ok=True)
+    server, port, password = _start(folder, program)
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    _publish(folder, port=port, password=password)
+    _say_ready()
+    try:
+        return _watch(folder, server)
+    finally:
+        (folder / "server.json").unlink(missing_ok=True)
+        server.terminate()  # SIGTERM makes Valkey flush its append-only file first
+        server.wait(30)
+
+
+def _say_ready() -> None:
+    os.write(1, b"ready\n")
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)  # the launcher reads to the end of this pipe
+    os.close(nothing)
+
+
+def _watch(folder: Path, server: subprocess.Popen[bytes]) -> int:
+    users = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    while server.poll() is None:
+        time.sleep(POLL_S)
+        if (folder / "keep").exists():
+            continue
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        # Held until this process ends: a new user waits for that and then starts a fresh server.
+        return 0
+    return server.returncode
+
+
+def _start(folder: Path, program: str) -> tuple[subprocess.Popen[bytes], int, str]:
+    password = secrets.token_urlsafe(24)
+    for _ in range(5):
+        port = _free_port()
+        config = folder / "valkey.conf"
+        config.touch(mode=0o600)
+        config.write_text(_config(folder, port=port, password=password))
+        with open(folder / "server.log", "wb") as log:
+            server = subprocess.Popen(
+                [program, str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder
+            )
+        if _answers(server, port=port, password=password):
+            return server, port, password
+        server.terminate()
+        server.wait(10)
+    raise SystemExit("valkey-server did not start: " + (folder / "server.log").read_text(errors="replace")[-500:])
+
+
+def _config(folder: Path, *, port: int, password: str) -> str:
+    settings = {
+        "bind": "127.0.0.1",
+        "port": port,
+        "requirepass": password,
+        "dir": _quoted(str(folder)),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": '""',
+        "loglevel": "warning",
+        "tcp-keepalive": 60,
+    }
+    return "".join(f"{name} {value}\n" for name, value in settings.items())
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _answers(server: subprocess.Popen[bytes], *, port: int, password: str) -> bool:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+                connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())
+                answers = connection.makefile("rb")
+                # While the append-only file loads, AUTH succeeds but PING is answered with an error.
+                if answers.readline().startswith(b"+OK") and answers.readline().startswith(b"+PONG"):
+                    return True
+        except OSError:
+            pass
+        time.sleep(0.01)
+    return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _publish(folder: Path, *, port: int, password: str) -> None:
+    scratch = folder / "server.json.new"
+    scratch.touch(mode=0o600)
+    scratch.write_text(json.dumps({"port": port, "password": password}))
+    scratch.replace(folder / "server.json")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

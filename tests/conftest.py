@@ -1,0 +1,27 @@
+"""Fixtures shared by all tests: one Ray for the whole session, a home folder a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eagleray.runtime.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A home of the test's own, with no server running in it."""
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings whose Ray is up: started once, shared by every test that asks, stopped at the end."""
+    from eagleray.runtime import ray_cluster as cluster
+
+    settings = Settings(home=tmp_path_factory.mktemp("ray-home"))
+    cluster.connect(settings, num_cpus=4)
+    yield settings
+    cluster.stop()

@@ -1,0 +1,111 @@
+"""A feature set on in-memory or given stores, with the questions the tests ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from eagleray.featurestore.catalog import AppliedSet
+from eagleray.featurestore.entity import row_key
+from eagleray.featurestore.feature_set import FeatureSet
+from eagleray.featurestore.feature_vector import FeatureVector
+from eagleray.featurestore.ingest import accept, by_partition
+from eagleray.featurestore.log import MemoryLog
+from eagleray.featurestore.offline import MemoryOfflineStore
+from eagleray.featurestore.online import MemoryOnlineStore
+from eagleray.featurestore.online_read import VectorReader, resolve
+from eagleray.featurestore.training_set import build
+from eagleray.featurestore.worker import Stores, Worker
+
+FAR_FUTURE_US = 2**60
+
+
+def applied(feature_set: FeatureSet, version: int = 1) -> AppliedSet:
+    """The set as a store would know it."""
+    body = feature_set.definition()
+    return AppliedSet.of_document(feature_set.name, version, feature_set.content_hash(), body)
+
+
+def memory_stores(partitions: int = 2) -> Stores:
+    """All three stores in memory."""
+    return Stores(online=MemoryOnlineStore(), offline=MemoryOfflineStore(), log=MemoryLog(partitions))
+
+
+@dataclass
+class Bench:
+    """One set and its stores; `now_us` is the clock of ingestion."""
+
+    feature_set: FeatureSet
+    stores: Stores = field(default_factory=memory_stores)
+    now_us: int = FAR_FUTURE_US
+
+    def __post_init__(self) -> None:
+        self.applied = applied(self.feature_set)
+        self.vector = FeatureVector("v", [f"{self.feature_set.name}:*"], event_time="at")
+
+    def worker(self) -> Worker:
+        """A new worker, as after a crash of the one before."""
+        return Worker(self.feature_set, self.applied, self.stores)
+
+    def append(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Rows into the log, nothing more."""
+        accepted = accept(self.feature_set, rows, now_us=self.now_us)
+        log = self.stores.log
+        log.append(by_partition(self.feature_set, accepted.frame, log.partitions))
+
+    def stream(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Rows through the log into both stores."""
+        self.append(rows)
+        worker = self.worker()
+        worker.drain()
+        worker.save()
+
+    def backfill(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Rows into both stores as a batch."""
+        accepted = accept(self.feature_set, rows, now_us=self.now_us)
+        parts = by_partition(self.feature_set, accepted.frame, self.stores.log.partitions)
+        self.worker().backfill(parts, on_events=lambda _: None)
+
+    def online(self, asked: Sequence[Mapping[str, object]]) -> pl.DataFrame:
+        """What serving answers; `at` (microseconds) is each question's moment."""
+        wanted = resolve(self.vector, lambda _: self.applied)
+        return VectorReader(self.vector, wanted, self.stores.online).frame(asked)
+
+    def offline(self, asked: Sequence[Mapping[str, object]]) -> pl.DataFrame:
+        """What a training set holds for the same questions."""
+        wanted = resolve(self.vector, lambda _: self.applied)
+        labels = pl.DataFrame(asked).with_columns(pl.col("at").cast(pl.Datetime("us", "UTC")))
+        made = build(self.vector, labels, wanted=wanted, offline=self.stores.offline)
+        assert made.frame.height == len(asked), "a label row was lost"
+        return made.frame.select(made.feature_names)
+
+    def both(self, asked: Mapping[str, object]) -> dict[str, object]:
+        """One question answered online and offline; they must agree to the bit."""
+        online, offline = self.online([asked]), self.offline([asked])
+        assert same_bits(online, offline), f"online {online.to_dicts()} but offline {offline.to_dicts()}"
+        return online.row(0, named=True)
+
+    def stored(self, row: Mapping[str, object]) -> bytes | None:
+        """The packed value of one entity."""
+        key = self.applied.online_key(row_key(self.applied.entities, row, owner="test"))
+        return self.stores.online.read([key])[0]
+
+
+def same_bits(first: pl.DataFrame, second: pl.DataFrame) -> bool:
+    """Equal columns, types, nulls and bytes: stricter than ==, which takes -0.0 for 0.0."""
+    if first.schema != second.schema or first.height != second.height:
+        return False
+    for name in first.columns:
+        one, two = first[name], second[name]
+        if not one.is_null().equals(two.is_null()):
+            return False
+        if one.dtype == pl.Float64:
+            bits = [np.ascontiguousarray(s.fill_null(0.0).to_numpy()).view(np.int64) for s in (one, two)]
+            if not np.array_equal(*bits):
+                return False
+        elif not one.equals(two, null_equal=True):
+            return False
+    return True

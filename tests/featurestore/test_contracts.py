@@ -1,0 +1,178 @@
+"""One contract for each port, run on memory and on every real store there is."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from eagleray.featurestore.delta_offline import DeltaOfflineStore
+from eagleray.featurestore.log import DeadLetter, EventLog, MemoryLog
+from eagleray.featurestore.offline import APPLIED, OFFSET, PARTITION, MemoryOfflineStore, OfflineStore
+from eagleray.featurestore.online import MemoryOnlineStore, OnlineStore
+from eagleray.featurestore.redis_log import RedisLog
+from eagleray.featurestore.redis_online import CHUNK_KEYS, RedisOnlineStore
+from eagleray.runtime import redis_client
+from eagleray.runtime.errors import Fenced, StorageError
+from eagleray.runtime.settings import Settings
+
+SERVERS = ["memory", "valkey", "redis_server"]
+
+
+def stored(offset: int, tail: bytes = b"") -> bytes:
+    """A value as the store sees it: format, offset, anything."""
+    return b"\x01" + offset.to_bytes(8, "big") + tail
+
+
+@pytest.fixture(params=SERVERS)
+def online(request: pytest.FixtureRequest) -> Iterator[OnlineStore]:
+    if request.param == "memory":
+        yield MemoryOnlineStore()
+        return
+    settings: Settings = request.getfixturevalue(request.param)
+    with redis_client.connect(settings) as client:
+        yield RedisOnlineStore(client, settings)
+
+
+@pytest.fixture(params=SERVERS)
+def log(request: pytest.FixtureRequest) -> Iterator[EventLog]:
+    if request.param == "memory":
+        yield MemoryLog(2)
+        return
+    settings: Settings = request.getfixturevalue(request.param)
+    with redis_client.connect(settings) as client:
+        yield RedisLog(client, settings, name=uuid.uuid4().hex, partitions=2)
+
+
+@pytest.fixture(params=["memory", "delta"])
+def offline(request: pytest.FixtureRequest, tmp_path: Path) -> OfflineStore:
+    return MemoryOfflineStore() if request.param == "memory" else DeltaOfflineStore(str(tmp_path / "tables"))
+
+
+class TestOnlineStore:
+    def test_reads_back_in_order_with_none_for_the_unknown(self, online: OnlineStore) -> None:
+        a, b = (uuid.uuid4().bytes for _ in range(2))
+        online.write([(a, stored(1, b"\x00\xff"))], lease=online.lease("x"))
+        assert online.read([b, a, b]) == [None, stored(1, b"\x00\xff"), None]
+        assert online.read([]) == []
+
+    def test_an_older_offset_never_overwrites(self, online: OnlineStore) -> None:
+        key, lease = uuid.uuid4().bytes, online.lease("x")
+        for offset in (256, 255, 256):
+            online.write([(key, stored(offset, b"first" if offset == 256 else b"old"))], lease=lease)
+        assert online.read([key]) == [stored(256, b"first")]
+        online.write([(key, stored(2**40))], lease=lease)
+        assert online.read([key]) == [stored(2**40)]
+
+    def test_a_lease_taken_over_fences_the_former_holder(self, online: OnlineStore) -> None:
+        name, key = uuid.uuid4().hex, uuid.uuid4().bytes
+        former = online.lease(name)
+        latter = online.lease(name)
+        with pytest.raises(Fenced, match="taken"):
+            online.write([(key, stored(1))], lease=former)
+        assert online.read([key]) == [None]
+        online.write([(key, stored(1))], lease=latter)
+
+    def test_writes_more_keys_than_a_chunk(self, online: OnlineStore) -> None:
+        prefix = uuid.uuid4().hex.encode()
+        values = [(prefix + b":%d" % place, stored(place + 1)) for place in range(2 * CHUNK_KEYS + 1)]
+        online.write(values, lease=online.lease("x"))
+        assert online.read([key for key, _ in values]) == [value for _, value in values]
+
+    def test_erases_by_prefix_taken_literally(self, online: OnlineStore) -> None:
+        prefix = b"[er*" + uuid.uuid4().hex.encode()
+        online.write([(prefix + b"1", stored(1)), (prefix + b"2", stored(1))], lease=online.lease("x"))
+        assert online.erase(b"[er?" + prefix[4:]) == 0
+        assert online.erase(prefix) == 2
+        assert online.read([prefix + b"1"]) == [None]
+
+
+class TestEventLog:
+    def test_offsets_ascend_and_reading_resumes_after_one(self, log: EventLog) -> None:
+        first = log.append({0: frame(3), 1: frame(1)})
+        second = log.append({0: frame(2)})
+        assert [(b.partition, b.first, b.last) for b in first + second] == [(0, 0, 2), (1, 0, 0), (0, 3, 4)]
+        everything = log.read({0: -1, 1: -1}, batches=10)
+        assert [(b.partition, b.first) for b in everything] == [(0, 0), (0, 3), (1, 0)]
+        assert everything[0].frame.equals(frame(3))
+        assert [b.first for b in log.read({0: 2}, batches=10)] == [3]
+        assert [b.first for b in log.read({0: -1}, batches=1)] == [0]
+
+    def test_reserved_offsets_are_nobody_elses(self, log: EventLog) -> None:
+        assert log.reserve({0: 10, 1: 2}) == {0: 0, 1: 0}
+        assert log.append({0: frame(1)})[0].first == 10
+
+    def test_checkpoints_only_move_forwards(self, log: EventLog) -> None:
+        assert log.checkpoints() == {0: -1, 1: -1}
+        log.advance({0: 5})
+        log.advance({0: 3, 1: 0})
+        assert log.checkpoints() == {0: 5, 1: 0}
+
+    def test_trimming_drops_what_was_read(self, log: EventLog) -> None:
+        log.append({0: frame(3)})
+        log.append({0: frame(2)})
+        log.trim({0: 2})
+        assert [b.first for b in log.read({0: -1}, batches=10)] == [3]
+
+    def test_dead_letters_keep_their_reason(self, log: EventLog) -> None:
+        log.bury([DeadLetter("no key", '{"x":1}'), DeadLetter("é", "{}")])
+        assert log.buried(most=1) == [DeadLetter("é", "{}")]
+        assert [letter.reason for letter in log.buried()] == ["no key", "é"]
+
+
+class TestOfflineStore:
+    def test_an_append_repeated_adds_nothing(self, offline: OfflineStore) -> None:
+        offline.append("t", rows(0, [0, 1, 2]), last_offsets={0: 2})
+        offline.append("t", rows(0, [1, 2, 3]), last_offsets={0: 3})
+        offline.append("t", rows(0, [0, 3]), last_offsets={0: 3})
+        assert sorted(offline.read("t", [OFFSET])[OFFSET].to_list()) == [0, 1, 2, 3]
+        assert (offline.last_offset("t", 0), offline.last_offset("t", 1)) == (3, -1)
+
+    def test_partitions_have_offsets_of_their_own(self, offline: OfflineStore) -> None:
+        both = pl.concat([rows(0, [5]), rows(1, [0])])
+        offline.append("t", both, last_offsets={0: 5, 1: 0})
+        assert (offline.last_offset("t", 0), offline.last_offset("t", 1)) == (5, 0)
+        assert offline.read("t", ["x"]).height == 2
+
+    def test_reads_from_a_moment_on(self, offline: OfflineStore) -> None:
+        offline.append("t", rows(0, [0, 1, 2]), last_offsets={0: 2})
+        assert offline.read("t", [OFFSET], from_us=("ts", 1_000_000))[OFFSET].to_list() == [1, 2]
+        assert offline.read("t", [OFFSET], where=pl.col(OFFSET) < 1)[OFFSET].to_list() == [0]
+
+    def test_an_unknown_table_is_empty(self, offline: OfflineStore) -> None:
+        assert offline.read("none", ["a", "b"]).columns == ["a", "b"]
+        assert (offline.last_offset("none", 0), offline.version("none")) == (-1, -1)
+
+    def test_versions_count_appends(self, offline: OfflineStore) -> None:
+        offline.append("t", rows(0, [0]), last_offsets={0: 0})
+        offline.append("t", rows(0, [1]), last_offsets={0: 1})
+        assert offline.version("t") == 1
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match=r"offline table .* refused"):
+        DeltaOfflineStore(str(tmp_path / "file")).append("t", rows(0, [0]), last_offsets={0: 0})
+
+
+def frame(height: int) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"x": range(height), "text": [None, "é", ""][:height]}, schema={"x": pl.Int64, "text": pl.String}
+    )
+
+
+def rows(partition: int, offsets: list[int]) -> pl.DataFrame:
+    """Rows as a worker writes them: one second apart."""
+    moments = pl.Series([offset * 1_000_000 for offset in offsets]).cast(pl.Datetime("us", "UTC"))
+    return pl.DataFrame(
+        {
+            "x": [float(offset) for offset in offsets],
+            "ts": moments,
+            PARTITION: pl.Series([partition] * len(offsets), dtype=pl.Int32),
+            OFFSET: pl.Series(offsets, dtype=pl.Int64),
+            APPLIED: moments,
+        }
+    )

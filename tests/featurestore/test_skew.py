@@ -1,0 +1,150 @@
+"""The promise: for random logs with disorder, ties, nulls, replays and crashes, online == offline == oracle, as bytes."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from eagleray.featurestore.aggregates import Aggregate
+from eagleray.featurestore.delta_offline import DeltaOfflineStore
+from eagleray.featurestore.entity import Entity
+from eagleray.featurestore.feature_set import FeatureSet
+from eagleray.featurestore.redis_log import RedisLog
+from eagleray.featurestore.redis_online import RedisOnlineStore
+from eagleray.featurestore.worker import Stores
+from eagleray.runtime import redis_client
+from eagleray.runtime.settings import Settings
+
+from .bench import Bench, memory_stores, same_bits
+from .oracle import LoggedEvent, answer
+
+FUNCTIONS = ("count", "sum", "avg", "min", "max")
+WINDOWS = ("30s", "10m", "1h")
+MINUTE_US = 60_000_000
+BEGIN_US = 1_772_409_600_000_000
+
+numbers = st.one_of(
+    st.none(),
+    st.just(float("nan")),
+    st.sampled_from([0.0, -0.0, 0.1, 1e-20, 1e15, -1e15]),
+    st.floats(-1e6, 1e6, allow_nan=False),
+)
+# Few keys and moments near tile edges: ties, late events and edge hits are common.
+events = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(-90 * 60, 90 * 60).map(lambda s: s * 1_000_000), numbers), max_size=40
+)
+
+
+def declared(name: str) -> FeatureSet:
+    aggregates = [Aggregate("x", FUNCTIONS, WINDOWS), Aggregate("*", ["count"], ["1h"], granularity="10m")]
+    return FeatureSet(name, [Entity("k", "int64")], "ts", {"x": "float64"}, aggregates, features=["x"])
+
+
+@dataclass
+class Streamed:
+    """A bench fed in steps, and the log that a by-stander kept."""
+
+    bench: Bench
+    log: list[LoggedEvent]
+
+    def feed(self, batch: list[tuple[int, int, float | None]], *, crash: str) -> None:
+        rows = [{"k": k, "ts": BEGIN_US + dt, "x": x} for k, dt, x in batch]
+        for k, dt, x in batch:
+            self.log.append(LoggedEvent(k, BEGIN_US + dt, len(self.log), x))
+        if crash == "backfill":
+            self.bench.backfill(rows)
+            return
+        self.bench.append(rows)
+        worker = self.bench.worker()
+        worker.drain()
+        if crash == "none":
+            worker.save()
+        # otherwise the worker dies here: online has the events, the offline table does not
+
+    def check(self, questions: list[tuple[int, int]]) -> None:
+        self.bench.stream([])  # the next worker mends what the last one left
+        newest = {k: max(e.ts_us for e in self.log if e.key == k) for k in {e.key for e in self.log}}
+        asked = [{"k": k, "at": max(BEGIN_US + dt, newest.get(k, -(2**62)) + 1)} for k, dt in questions]
+        online, offline = self.bench.online(asked), self.bench.offline(asked)
+        assert same_bits(online, offline)
+        for place, question in enumerate(asked):
+            for feature in self.bench.applied.layout.windowed:
+                function = "rows" if feature.column == "*" else feature.function
+                expected = answer(self.log, question["k"], question["at"], feature.window, function)
+                column = f"{self.bench.feature_set.name}__{feature.name}"
+                got = online[column][place]
+                assert bits(got) == bits(expected), (column, question, got, expected)
+
+
+def bits(value: float | int | None) -> str:
+    if isinstance(value, float):
+        return "nan" if math.isnan(value) else value.hex()
+    return str(value)
+
+
+steps = st.lists(st.tuples(events, st.sampled_from(["none", "crash", "backfill"])), min_size=1, max_size=4)
+questions = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 4 * 3600).map(lambda s: s * 1_000_000)), min_size=1, max_size=8
+)
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(steps, questions)
+def test_in_memory(
+    steps: list[tuple[list[tuple[int, int, float | None]], str]], questions: list[tuple[int, int]]
+) -> None:
+    streamed = Streamed(Bench(declared("s"), memory_stores()), [])
+    for batch, crash in steps:
+        streamed.feed(batch, crash=crash)
+    streamed.check(questions)
+
+
+@hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps, questions)
+def test_on_real_servers(
+    server: Settings,
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[list[tuple[int, int, float | None]], str]],
+    questions: list[tuple[int, int]],
+) -> None:
+    name = f"s{uuid.uuid4().hex}"
+    with redis_client.connect(server) as client:
+        stores = Stores(
+            online=RedisOnlineStore(client, server),
+            offline=DeltaOfflineStore(str(tmp_path_factory.mktemp("offline"))),
+            log=RedisLog(client, server, name=name, partitions=2),
+        )
+        streamed = Streamed(Bench(declared(name), stores), [])
+        for batch, crash in steps:
+            streamed.feed(batch, crash=crash)
+        streamed.check(questions)
+
+
+def test_thousands_of_reads() -> None:
+    rng = np.random.default_rng(7)
+    bench = Bench(declared("s"), memory_stores(4))
+    n = 4000
+    frame = pl.DataFrame(
+        {
+            "k": rng.integers(0, 50, n),
+            "ts": BEGIN_US + np.sort(rng.integers(0, 300 * MINUTE_US, n)) - rng.integers(0, 3 * MINUTE_US, n),
+            "x": np.where(rng.random(n) < 0.1, np.nan, np.round(rng.lognormal(3, 1, n), 2)),
+        }
+    ).with_columns(pl.col("x").fill_nan(None))
+    mismatches, reads = 0, 0
+    for begin in range(0, n, 100):
+        bench.stream(frame[begin : begin + 100].to_dicts())
+        newest = dict(frame[: begin + 100].group_by("k").agg(pl.col("ts").max()).iter_rows())
+        asked = [{"k": k, "at": newest.get(k, BEGIN_US) + int(rng.integers(1, 90 * MINUTE_US))} for k in range(50)]
+        online, offline = bench.online(asked), bench.offline(asked)
+        reads += online.height * online.width
+        mismatches += not same_bits(online, offline)
+    assert (mismatches, reads) == (0, 40 * 50 * 17)
