@@ -59,6 +59,10 @@ class RedisOnlineStore:
                         raise fenced(lease) from None
                     raise
 
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._client.close()
+
     def erase(self, prefix: bytes) -> int:
         """Removes every key that begins so, in steps that do not block the server."""
         gone = 0

@@ -136,17 +136,13 @@ class FeatureStore:
 
     def close(self) -> None:
         """Gives connections back, and the embedded server if nobody else uses it."""
-        if "_client" in self.__dict__:
-            self._client.close()
-            for name in ("_client", "_online"):
-                self.__dict__.pop(name, None)
-            if self.settings.redis_url is None:
-                from ..runtime import valkey_server
+        opened = [self.__dict__.pop(name) for name in ("_client", "_online", "_catalog") if name in self.__dict__]
+        for part in opened:
+            part.close()
+        if opened and self.settings.redis_url is None:
+            from ..runtime import valkey_server
 
-                valkey_server.release(self.settings.home)
-        if "_catalog" in self.__dict__:
-            self._catalog.close()
-            del self.__dict__["_catalog"]
+            valkey_server.release(self.settings.home)
 
     def __enter__(self) -> FeatureStore:
         return self
@@ -183,9 +179,11 @@ class FeatureStore:
 
     @cached_property
     def _online(self):  # type: ignore[no-untyped-def]
+        from ..runtime import redis_client
         from .redis_online import RedisOnlineStore
 
-        return RedisOnlineStore(self._client, self.settings)
+        # Whatever the online store asks may be asked twice, so a broken connection is simply made again.
+        return RedisOnlineStore(redis_client.connect(self.settings, retries=6), self.settings)
 
     @cached_property
     def _offline(self):  # type: ignore[no-untyped-def]

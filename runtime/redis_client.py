@@ -7,33 +7,46 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
 
 from .errors import ServerUnavailable, StorageError
 from .settings import Settings
 
 CONNECT_TIMEOUT_S = 3.0
+RESTART_RETRIES = 12  # some 5 seconds
 
 
-def connect(settings: Settings) -> redis.Redis:
-    """A client that has been heard to answer; raises `ServerUnavailable` with the cure. Bytes in, bytes out."""
+def connect(settings: Settings, *, retries: int = 0) -> redis.Redis:
+    """A client that has been heard to answer, bytes in and out; raises `ServerUnavailable` with the cure.
+
+    `retries` repeats a command whose connection broke: only for commands that may run twice.
+    """
     url = settings.redis_url
     if url is None:
         from . import valkey_server
 
         url = valkey_server.ensure(settings.home).url
     try:
-        client = redis.Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S)
+        client = redis.Redis.from_url(
+            url, socket_connect_timeout=CONNECT_TIMEOUT_S, retry=_retry(retries), decode_responses=False
+        )
     except ValueError as error:
         raise ServerUnavailable(
             f"EAGLERAY_REDIS_URL is no Redis address ({error}): write redis://HOST:PORT/0"
         ) from None
     try:
         with translated(settings):
-            client.ping()
+            # A server that was killed a moment ago is being started again by its guardian.
+            _retry(RESTART_RETRIES if settings.redis_url is None else 0).call_with_retry(client.ping, lambda _: None)
     except ServerUnavailable:
         client.close()
         raise
     return client
+
+
+def _retry(times: int) -> Retry:
+    return Retry(ExponentialBackoff(cap=0.5, base=0.05), times)
 
 
 @contextmanager
@@ -47,7 +60,7 @@ def translated(settings: Settings) -> Iterator[None]:
         raise ServerUnavailable(f"cannot reach {_where(settings)}: {_cure(settings)}") from error
     except redis.exceptions.ResponseError as error:
         text = str(error)
-        if text.startswith(("MISCONF", "OOM")) or "No space left" in text:
+        if isinstance(error, redis.exceptions.OutOfMemoryError) or text.startswith(("MISCONF", "OOM")):
             raise StorageError(
                 f"{_where(settings)} cannot write ({text.split(',')[0]}): free disk or memory, then retry"
             ) from error

@@ -1,4 +1,4 @@
-"""The process that owns one embedded Valkey server: starts it, watches for users, stops it after the last.
+"""The process that owns one embedded Valkey server: starts it, restarts it, stops it after its last user.
 
 Run as `python -m eagleray.runtime.valkey_guardian FOLDER PROGRAM`; standard library only, so that it costs
 some 10 MB. See valkey_server.py for the locks.
@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -30,16 +31,33 @@ def main(folder: Path, program: str) -> int:
     # Waits for an earlier guardian that is still stopping its server.
     fcntl.flock(guard, fcntl.LOCK_EX)
     (folder / "server.json").unlink(missing_ok=True)
-    server, port, password = _start(folder, program)
-    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    password = secrets.token_urlsafe(24)
+    server, port = _start_anywhere(folder, program, password=password)
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     _publish(folder, port=port, password=password)
     _say_ready()
+    users = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        return _watch(folder, server)
+        while not stopped.wait(POLL_S) and _needed(folder, users):
+            if server.poll() is not None:
+                # It was killed, or ran out of memory: its users find it again at the same address, data and all.
+                server = _start(folder, program, port=port, password=password)
+        return 0
     finally:
         (folder / "server.json").unlink(missing_ok=True)
         server.terminate()  # SIGTERM makes Valkey flush its append-only file first
         server.wait(30)
+
+
+def _needed(folder: Path, users: int) -> bool:
+    if (folder / "keep").exists():
+        return True
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False  # held until this process ends: a new user waits for that and then starts a fresh server
 
 
 def _say_ready() -> None:
@@ -49,37 +67,29 @@ def _say_ready() -> None:
     os.close(nothing)
 
 
-def _watch(folder: Path, server: subprocess.Popen[bytes]) -> int:
-    users = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    while server.poll() is None:
-        time.sleep(POLL_S)
-        if (folder / "keep").exists():
-            continue
-        try:
-            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        # Held until this process ends: a new user waits for that and then starts a fresh server.
-        return 0
-    return server.returncode
-
-
-def _start(folder: Path, program: str) -> tuple[subprocess.Popen[bytes], int, str]:
-    password = secrets.token_urlsafe(24)
-    for _ in range(5):
+def _start_anywhere(folder: Path, program: str, *, password: str) -> tuple[subprocess.Popen[bytes], int]:
+    for attempt in range(5):
         port = _free_port()
-        config = folder / "valkey.conf"
-        config.touch(mode=0o600)
-        config.write_text(_config(folder, port=port, password=password))
-        with open(folder / "server.log", "wb") as log:
-            server = subprocess.Popen(
-                [program, str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder
-            )
-        if _answers(server, port=port, password=password):
-            return server, port, password
-        server.terminate()
-        server.wait(10)
-    raise SystemExit("valkey-server did not start: " + (folder / "server.log").read_text(errors="replace")[-500:])
+        try:
+            return _start(folder, program, port=port, password=password), port
+        except ChildProcessError:
+            # Somebody else may have taken the port between the look and the start.
+            if attempt == 4:
+                raise
+    raise AssertionError
+
+
+def _start(folder: Path, program: str, *, port: int, password: str) -> subprocess.Popen[bytes]:
+    config = folder / "valkey.conf"
+    config.touch(mode=0o600)
+    config.write_text(_config(folder, port=port, password=password))
+    with open(folder / "server.log", "ab") as log:
+        server = subprocess.Popen([program, str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+    if _answers(server, port=port, password=password):
+        return server
+    server.terminate()
+    server.wait(10)
+    raise ChildProcessError(f"valkey-server ended with {server.returncode}; its log: {folder / 'server.log'}")
 
 
 def _config(folder: Path, *, port: int, password: str) -> str:

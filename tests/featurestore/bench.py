@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-
 from eagleray.featurestore.catalog import AppliedSet
 from eagleray.featurestore.entity import row_key
 from eagleray.featurestore.feature_set import FeatureSet
@@ -103,8 +102,8 @@ def same_bits(first: pl.DataFrame, second: pl.DataFrame) -> bool:
         if not one.is_null().equals(two.is_null()):
             return False
         if one.dtype == pl.Float64:
-            bits = [np.ascontiguousarray(s.fill_null(0.0).to_numpy()).view(np.int64) for s in (one, two)]
-            if not np.array_equal(*bits):
+            left, right = (np.ascontiguousarray(s.fill_null(0.0).to_numpy()).view(np.int64) for s in (one, two))
+            if not np.array_equal(left, right):
                 return False
         elif not one.equals(two, null_equal=True):
             return False

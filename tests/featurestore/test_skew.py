@@ -1,4 +1,4 @@
-"""The promise: for random logs with disorder, ties, nulls, replays and crashes, online == offline == oracle, as bytes."""
+"""The promise: for random logs with disorder, ties, replays and crashes, online == offline == oracle, as bytes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
-
-from eagleray.featurestore.aggregates import Aggregate
+from eagleray.featurestore.aggregates import Aggregate, AggregateFunction
 from eagleray.featurestore.delta_offline import DeltaOfflineStore
 from eagleray.featurestore.entity import Entity
 from eagleray.featurestore.feature_set import FeatureSet
@@ -22,11 +18,14 @@ from eagleray.featurestore.redis_online import RedisOnlineStore
 from eagleray.featurestore.worker import Stores
 from eagleray.runtime import redis_client
 from eagleray.runtime.settings import Settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from .bench import Bench, memory_stores, same_bits
 from .oracle import LoggedEvent, answer
 
-FUNCTIONS = ("count", "sum", "avg", "min", "max")
+FUNCTIONS: tuple[AggregateFunction, ...] = ("count", "sum", "avg", "min", "max")
 WINDOWS = ("30s", "10m", "1h")
 MINUTE_US = 60_000_000
 BEGIN_US = 1_772_409_600_000_000

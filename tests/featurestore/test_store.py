@@ -10,7 +10,6 @@ import cloudpickle
 import numpy as np
 import polars as pl
 import pytest
-
 from eagleray.featurestore.aggregates import Aggregate
 from eagleray.featurestore.entity import Entity
 from eagleray.featurestore.feature_set import FeatureSet
@@ -126,7 +125,10 @@ def test_events_pushed_while_nobody_listens_are_not_lost(store: FeatureStore) ->
 def test_rows_that_break_a_rule_are_put_aside_with_the_reason(store: FeatureStore) -> None:
     feature_set = cards()
     store.apply(feature_set)
-    bad = [{"card": "c", "ts": NOON, "amount": 5000.0}, {"card": None, "ts": NOON, "amount": 1.0}]
+    bad: list[dict[str, object]] = [
+        {"card": "c", "ts": NOON, "amount": 5000.0},
+        {"card": None, "ts": NOON, "amount": 1.0},
+    ]
     assert store.push(feature_set, [*bad, {"card": "c", "ts": NOON, "amount": 1.0}], wait=True) == 1
     assert [letter.reason for letter in store.dead_letters("cards")] == [
         "card is null",
@@ -216,10 +218,14 @@ def test_text_is_no_number(store: FeatureStore) -> None:
 def test_a_second_worker_fences_the_first(store: FeatureStore) -> None:
     feature_set = cards()
     store.apply(feature_set)
-    with pytest.raises(Fenced, match="another worker"), store.stream(feature_set):
-        other = FeatureStore(store.settings)
-        other.push(feature_set, history(1), wait=True)
+    other = FeatureStore(store.settings)
+    stream = store.stream(feature_set)
+    stream.__enter__()
+    other.push(feature_set, history(1), wait=True)
+    with pytest.raises(Fenced, match="another worker"):
         store.push(feature_set, history(1), wait=True)
+    with pytest.raises(Fenced, match="another worker"):
+        stream.__exit__(None, None, None)
 
 
 def test_a_store_travels_by_its_settings(store: FeatureStore) -> None:

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
-
-from eagleray.featurestore.aggregates import Aggregate
+from eagleray.featurestore.aggregates import Aggregate, AggregateFunction
 from eagleray.featurestore.entity import Entity
 from eagleray.featurestore.feature_set import FeatureSet
 
 from .bench import Bench
 
 DAY = "2026-03-02"
-ALL = ("count", "sum", "avg", "min", "max")
+ALL: tuple[AggregateFunction, ...] = ("count", "sum", "avg", "min", "max")
 
 
 def at(clock: str, day: str = DAY) -> int:
