@@ -16,8 +16,9 @@ KIND = "feature_set"
 
 @dataclass(frozen=True, slots=True)
 class AppliedSet:
-    """One immutable version of a feature set."""
+    """One immutable version of a feature set; `namespace` tells stores apart that share a server or a lake."""
 
+    namespace: str
     name: str
     version: int
     content_hash: str
@@ -30,11 +31,14 @@ class AppliedSet:
     description: str
 
     @classmethod
-    def of_document(cls, name: str, version: int, content_hash: str, body: dict[str, Any]) -> AppliedSet:
+    def of_document(
+        cls, namespace: str, name: str, *, version: int, content_hash: str, body: dict[str, Any]
+    ) -> AppliedSet:
         """Read back from the catalog."""
         columns = dict(body["output_schema"])
         aggregates = [Aggregate(c, f, w, granularity=g) for c, f, w, g in body["aggregates"]]
         return cls(
+            namespace=namespace,
             name=name,
             version=version,
             content_hash=content_hash,
@@ -50,6 +54,11 @@ class AppliedSet:
     @property
     def full_name(self) -> str:
         """The name of this version's table, log and lease."""
+        return f"{self.namespace}/{self.name}.v{self.version}"
+
+    @property
+    def label(self) -> str:
+        """The version as people write it."""
         return f"{self.name}.v{self.version}"
 
     @property
@@ -59,7 +68,7 @@ class AppliedSet:
 
     def online_key(self, entity_key: str) -> bytes:
         """Where one entity's state lies; the braces keep all sets of an entity on one shard of a cluster."""
-        return f"er:{self.name}:v{self.version}:{{{entity_key}}}".encode()
+        return f"er:{self.namespace}:{self.name}:v{self.version}:{{{entity_key}}}".encode()
 
     def check_feature(self, feature: str) -> None:
         """Raises `FeatureNotFound` with the nearest name."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -22,6 +24,9 @@ from .online_read import VectorReader, resolve
 from .stream import Stream
 from .training_set import TrainingSet, build
 from .worker import Stores, Worker
+
+if TYPE_CHECKING:
+    from ..runtime.sql_catalog import Document
 
 PARTITIONS = 4
 
@@ -53,14 +58,12 @@ class FeatureStore:
         """Makes this declaration the active version of its name; the same content gives the same version."""
         body = feature_set.definition() | {"owner": feature_set.owner, "description": feature_set.description}
         document = self._catalog.put(KIND, feature_set.name, content_hash=feature_set.content_hash(), body=body)
-        applied = AppliedSet.of_document(document.name, document.version, document.content_hash, document.body)
-        self._applied[feature_set.name] = applied
-        return applied
+        self._applied[feature_set.name] = self._of_document(document)
+        return self._applied[feature_set.name]
 
     def feature_sets(self) -> list[AppliedSet]:
         """The active version of every feature set, by name."""
-        documents = self._catalog.all_active(KIND)
-        return [AppliedSet.of_document(d.name, d.version, d.content_hash, d.body) for d in documents]
+        return [self._of_document(document) for document in self._catalog.all_active(KIND)]
 
     def get(self, name: str) -> AppliedSet:
         """The active version; raises `FeatureSetNotFound` with the nearest name."""
@@ -69,7 +72,7 @@ class FeatureStore:
             if document is None:
                 known = [applied.name for applied in self.feature_sets()]
                 raise FeatureSetNotFound(f"no feature set {name!r}{did_you_mean(name, known)}")
-            self._applied[name] = AppliedSet.of_document(name, document.version, document.content_hash, document.body)
+            self._applied[name] = self._of_document(document)
         return self._applied[name]
 
     def ingest(self, feature_set: FeatureSet, source: Rows | str | Path) -> int:
@@ -153,6 +156,23 @@ class FeatureStore:
     def __reduce__(self) -> tuple[type[FeatureStore], tuple[Settings]]:
         # Connections stay behind: where it arrives, the store opens its own.
         return FeatureStore, (self.settings,)
+
+    def _of_document(self, document: Document) -> AppliedSet:
+        return AppliedSet.of_document(
+            self._namespace,
+            document.name,
+            version=document.version,
+            content_hash=document.content_hash,
+            body=document.body,
+        )
+
+    @cached_property
+    def _namespace(self) -> str:
+        # Drawn once a catalog, so that two stores on one server or lake never meet.
+        known = self._catalog.active("store", "namespace")
+        drawn = {"namespace": secrets.token_hex(4)}
+        document = known or self._catalog.put("store", "namespace", content_hash="", body=drawn)
+        return str(document.body["namespace"])
 
     def _checked(self, feature_set: FeatureSet) -> AppliedSet:
         applied = self.get(feature_set.name)

@@ -65,7 +65,7 @@ def build(
     ordered = [columns[ref.column].alias(ref.column) for item in wanted for ref in item.refs]
     completed = vector.completed(request.with_columns(ordered))
     names = (*vector.request, *(made.name for made in ordered), *vector.on_demand_columns)
-    pins = {item.applied.full_name: offline.version(item.applied.full_name) for item in wanted}
+    pins = {item.applied.label: offline.version(item.applied.full_name) for item in wanted}
     frame = labels.with_columns(completed.select(names).get_columns())
     return TrainingSet(frame, names, pins)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +58,11 @@ class Catalog:
     def put(self, kind: str, name: str, *, content_hash: str, body: dict[str, Any]) -> Document:
         """Activates the version with this content, made when there is none; atomic."""
         here = (_documents.c.kind == kind) & (_documents.c.name == name)
-        with self._translated(), self._engine.begin() as connection:
-            known = connection.execute(sql.select(_documents).where(here)).all()
-            same = [row for row in known if row.content_hash == content_hash]
-            version = same[0].version if same else max((row.version for row in known), default=0) + 1
-            connection.execute(sql.update(_documents).where(here).values(active=False))
-            if same:
-                connection.execute(
-                    sql.update(_documents).where(here, _documents.c.version == version).values(active=True)
-                )
-            else:
-                row = Document(kind, name, version, content_hash, body, time.time_ns() // 1000, True)
-                values = {field: getattr(row, field) for field in Document.__slots__}
-                connection.execute(sql.insert(_documents).values(values))
+        try:
+            self._write(here, Document(kind, name, 0, content_hash, body, time.time_ns() // 1000, True))
+        except sql.exc.IntegrityError:
+            # Another process made a version at the same moment: look again, it may be this very content.
+            self._write(here, Document(kind, name, 0, content_hash, body, time.time_ns() // 1000, True))
         found = self.active(kind, name)
         assert found is not None
         return found
@@ -87,6 +79,18 @@ class Catalog:
     def close(self) -> None:
         """Gives the connections back."""
         self._engine.dispose()
+
+    def _write(self, here: sql.ColumnElement[bool], document: Document) -> None:
+        with self._translated(), self._engine.begin() as connection:
+            known = connection.execute(sql.select(_documents).where(here)).all()
+            same = [row for row in known if row.content_hash == document.content_hash]
+            version = same[0].version if same else max((row.version for row in known), default=0) + 1
+            connection.execute(sql.update(_documents).where(here).values(active=False))
+            if same:
+                chosen = sql.update(_documents).where(here, _documents.c.version == version)
+                connection.execute(chosen.values(active=True))
+            else:
+                connection.execute(sql.insert(_documents).values(asdict(replace(document, version=version))))
 
     def _read(self, chosen: sql.ColumnElement[bool]) -> list[Document]:
         with self._translated(), self._engine.connect() as connection:

@@ -25,7 +25,9 @@ FAR_FUTURE_US = 2**60
 def applied(feature_set: FeatureSet, version: int = 1) -> AppliedSet:
     """The set as a store would know it."""
     body = feature_set.definition()
-    return AppliedSet.of_document(feature_set.name, version, feature_set.content_hash(), body)
+    return AppliedSet.of_document(
+        "ns", feature_set.name, version=version, content_hash=feature_set.content_hash(), body=body
+    )
 
 
 def memory_stores(partitions: int = 2) -> Stores:

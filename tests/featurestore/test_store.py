@@ -154,7 +154,7 @@ def test_a_wrong_column_writes_nothing(store: FeatureStore) -> None:
         store.push(feature_set, [{"card": "c", "ts": NOON}])
     with pytest.raises(InputError, match="holds 'noon', not a time like"):
         store.push(feature_set, [{"card": "c", "ts": "noon", "amount": 1.0}])
-    assert store._offline.version("cards.v1") == -1
+    assert store._offline.version(store.get("cards").full_name) == -1
 
 
 def test_files_are_read_by_their_ending(store: FeatureStore, tmp_path: Path) -> None:
