@@ -16,7 +16,7 @@ check: $(STAMP) types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest tests/test_house.py
+	@$(BIN)/python -m pytest tests/test_house.py tests/test_face.py
 
 format: $(STAMP)
 	@$(BIN)/ruff format .

@@ -2,7 +2,7 @@
 
 A feature has drifted when two things hold at once:
 - the change is large: the chosen distance is at or above a threshold (any change of a busy service is
-  "significant", most do not matter);
+  "significant", most do not matter) and beyond what was usual in the reference itself (`reference.py`);
 - it is not chance: its p-value is at or below `alpha` shared out over all tests of the comparison
   (Bonferroni), so a small window has to show a larger change and 20 features do not raise 20 times the alarms.
 `alpha` is thus the chance of any false alarm in one comparison of independent rows.
@@ -31,6 +31,29 @@ KS_POINTS = 257
 
 
 @dataclass(frozen=True, slots=True)
+class Usual:
+    """Distances that are usual for a feature: the largest that stretches of the reference's own rows had."""
+
+    ks: float = 0.0
+    psi: float = 0.0
+    js: float = 0.0
+    missing: float = 0.0
+
+    def widen(self, other: Distance) -> Usual:
+        """This, or the other's distances where they are larger; NaN counts as nothing."""
+        return Usual(
+            ks=float(np.fmax(self.ks, other.ks)),
+            psi=float(np.fmax(self.psi, other.psi)),
+            js=float(np.fmax(self.js, other.js)),
+            missing=max(self.missing, other.missing_gap),
+        )
+
+    def figure(self, measure: Measure) -> float:
+        """The usual distance by that measure."""
+        return {"ks": self.ks, "psi": self.psi, "js": self.js}[measure]
+
+
+@dataclass(frozen=True, slots=True)
 class Distance:
     """How far one feature is from its reference. NaN (and p = 1) where a side has no finite value.
 
@@ -51,6 +74,12 @@ class Distance:
     reference_missing_share: float
     missing_share: float
     missing_p: float
+    usual: Usual = Usual()
+
+    @property
+    def missing_gap(self) -> float:
+        """The difference of the missing shares, 0-1."""
+        return abs(self.missing_share - self.reference_missing_share)
 
     def figure(self, measure: Measure) -> tuple[float, float]:
         """The distance by that measure, and its p-value."""
@@ -68,7 +97,8 @@ class DriftRule:
 
     `threshold`: for "ks" the largest gap of cumulative shares (0.2: a fifth of the rows have moved), for
     "psi" nats (0.2 or 0.25 by custom), for "js" the distance 0-1. `missing_threshold` is a difference of
-    shares. With fewer than `min_rows` rows there is no verdict.
+    shares. Either is raised to `margin` times what is usual for the feature, where that is known. With fewer
+    than `min_rows` rows there is no verdict.
     """
 
     measure: Measure = "ks"
@@ -76,6 +106,7 @@ class DriftRule:
     missing_threshold: float = 0.1
     alpha: float = 0.001
     min_rows: int = 50
+    margin: float = 1.25
 
     def __post_init__(self) -> None:
         if self.measure not in ("ks", "psi", "js"):
@@ -83,8 +114,8 @@ class DriftRule:
         for name in ("threshold", "missing_threshold", "alpha"):
             if not 0 < getattr(self, name) < (float("inf") if name == "threshold" else 1):
                 raise DefinitionError(f"drift {name} {getattr(self, name)} is out of range: give 0 < {name} < 1")
-        if self.min_rows < 1:
-            raise DefinitionError(f"drift min_rows {self.min_rows} is out of range: give 1 or more")
+        if min(self.min_rows, self.margin) < 1:
+            raise DefinitionError("drift min_rows and margin are out of range: give 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +209,13 @@ def _points(reference: Profile, current: Profile, name: str) -> Floats:
 
 def _verdict(distance: Distance, rule: DriftRule, alpha: float) -> Verdict:
     figure, p_value = distance.figure(rule.measure)
+    threshold = max(rule.threshold, rule.margin * distance.usual.figure(rule.measure))
     if min(distance.rows, distance.reference_rows) < rule.min_rows:
-        return Verdict(distance.feature, False, "few rows", figure, rule.threshold, p_value, distance)
-    if distance.values >= rule.min_rows and figure >= rule.threshold and p_value <= alpha:
-        return Verdict(distance.feature, True, "values", figure, rule.threshold, p_value, distance)
-    gap = abs(distance.missing_share - distance.reference_missing_share)
-    if gap >= rule.missing_threshold and distance.missing_p <= alpha:
-        return Verdict(distance.feature, True, "missing", gap, rule.missing_threshold, distance.missing_p, distance)
-    return Verdict(distance.feature, False, "", figure, rule.threshold, p_value, distance)
+        return Verdict(distance.feature, False, "few rows", figure, threshold, p_value, distance)
+    if distance.values >= rule.min_rows and figure >= threshold and p_value <= alpha:
+        return Verdict(distance.feature, True, "values", figure, threshold, p_value, distance)
+    gap, gap_p = distance.missing_gap, distance.missing_p
+    gap_threshold = max(rule.missing_threshold, rule.margin * distance.usual.missing)
+    if gap >= gap_threshold and gap_p <= alpha:
+        return Verdict(distance.feature, True, "missing", gap, gap_threshold, gap_p, distance)
+    return Verdict(distance.feature, False, "", figure, threshold, p_value, distance)

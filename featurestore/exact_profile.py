@@ -19,11 +19,14 @@ _META = "__meta__"
 class ExactProfile:
     """Keeps all rows, so memory grows with them; the fake behind the `Profile` port."""
 
-    __slots__ = ("_columns", "_span")
+    __slots__ = ("_columns", "_sorted", "_span", "_summaries")
 
     def __init__(self, *, span: Span | None = None) -> None:
         self._span = span
         self._columns: dict[str, Floats] = {}
+        # Worked out when first asked for, forgotten when rows are added.
+        self._sorted: dict[str, Floats] = {}
+        self._summaries: dict[str, ColumnSummary] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,37 +55,25 @@ class ExactProfile:
         for name, column in columns.items():
             old = self._columns.get(name, np.empty(0))
             self._columns[name] = np.concatenate([old, column])
+            self._sorted.pop(name, None)
+            self._summaries.pop(name, None)
 
     def summary(self, name: str) -> ColumnSummary:
         """The figures of one column."""
-        column = self._column(name)
-        values = self._values(name)
-        nulls = int(np.isnan(column).sum())
-        nan = float("nan")
-        # A value near the largest float overflows the variance; the other figures still hold.
-        with np.errstate(over="ignore", invalid="ignore"):
-            stddev = float(values.std(ddof=1)) if values.size > 1 else (0.0 if values.size else nan)
-        return ColumnSummary(
-            rows=column.size,
-            nulls=nulls,
-            infinite=column.size - nulls - values.size,
-            minimum=float(values.min()) if values.size else nan,
-            maximum=float(values.max()) if values.size else nan,
-            mean=float(values.mean()) if values.size else nan,
-            stddev=stddev,
-            distinct=float(np.unique(values).size) if values.size else nan,
-        )
+        if name not in self._summaries:
+            self._summaries[name] = _summary(self._column(name), self._values(name))
+        return self._summaries[name]
 
     def quantiles(self, name: str, at: Floats) -> Floats:
         """The values at the ranks `at` (0-1); NaN when there is no finite value."""
         values = self._values(name)
         if values.size == 0:
             return np.full(at.shape, np.nan)
-        return np.quantile(values, at, method="inverted_cdf").astype(np.float64)
+        return values[np.maximum(np.ceil(at * values.size).astype(np.intp) - 1, 0)]
 
     def cdf(self, name: str, points: Floats) -> Floats:
         """Share of the finite values that are <= each point; NaN when there is no finite value."""
-        values = np.sort(self._values(name))
+        values = self._values(name)
         if values.size == 0:
             return np.full(points.shape, np.nan)
         return np.searchsorted(values, points, side="right") / values.size
@@ -123,5 +114,26 @@ class ExactProfile:
         return self._columns[name]
 
     def _values(self, name: str) -> Floats:
-        column = self._column(name)
-        return column[np.isfinite(column)]
+        """The finite values in order."""
+        if name not in self._sorted:
+            column = self._column(name)
+            self._sorted[name] = np.sort(column[np.isfinite(column)])
+        return self._sorted[name]
+
+
+def _summary(column: Floats, values: Floats) -> ColumnSummary:
+    nulls = int(np.isnan(column).sum())
+    some, nan = values.size > 0, float("nan")
+    # A value near the largest float overflows the variance; the other figures still hold.
+    with np.errstate(over="ignore", invalid="ignore"):
+        stddev = float(values.std(ddof=1)) if values.size > 1 else (0.0 if some else nan)
+    return ColumnSummary(
+        rows=column.size,
+        nulls=nulls,
+        infinite=column.size - nulls - values.size,
+        minimum=float(values[0]) if some else nan,
+        maximum=float(values[-1]) if some else nan,
+        mean=float(values.mean()) if some else nan,
+        stddev=stddev,
+        distinct=1.0 + np.count_nonzero(np.diff(values)) if some else nan,
+    )

@@ -138,14 +138,10 @@ class FeatureStore:
         return build(vector, labels, wanted=resolve(vector, self.get), offline=self._offline)
 
     def close(self) -> None:
-        """Gives connections back, and the embedded server if nobody else uses it."""
-        opened = [self.__dict__.pop(name) for name in ("_client", "_online", "_catalog") if name in self.__dict__]
-        for part in opened:
-            part.close()
-        if opened and self.settings.redis_url is None:
-            from ..runtime import valkey_server
-
-            valkey_server.release(self.settings.home)
+        """Gives the connections back; the embedded server stays for this process's other users, until it ends."""
+        for name in ("_client", "_online", "_catalog"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
 
     def __enter__(self) -> FeatureStore:
         return self

@@ -6,17 +6,26 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 from . import ray_cluster, valkey_server
 from .settings import Settings
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What runs: `dashboard_url` is where Ray's web pages are, when they were asked for."""
+
+    settings: Settings
+    dashboard_url: str | None
+
+
 @contextmanager
 def session(
     settings: Settings | None = None, *, num_cpus: int | None = None, dashboard: bool = False
-) -> Iterator[Settings]:
-    """Starts (or joins) Ray and gives the settings; at the end endpoints, Ray and the embedded server are gone.
+) -> Iterator[Session]:
+    """Starts (or joins) Ray; at the end endpoints, Ray and the embedded server are gone.
 
     SIGTERM ends the block as Ctrl-C does. A cluster or a server that the settings name is left running.
     """
@@ -24,7 +33,7 @@ def session(
     with _terminated_politely():
         try:
             ray_cluster.connect(chosen, num_cpus=num_cpus, dashboard=dashboard)
-            yield chosen
+            yield Session(chosen, ray_cluster.dashboard_url())
         finally:
             with _undisturbed():
                 ray_cluster.stop()

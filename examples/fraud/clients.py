@@ -1,35 +1,25 @@
-"""Several clients at once: each sends its share of the requests over a connection of its own, one after the other."""
+"""Several clients at once: each sends its share of the requests, one after the other, on a connection of its own."""
 
 from __future__ import annotations
 
-import http.client
-import json
-import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
+Request = dict[str, Any]
 
-@dataclass(frozen=True)
+
+@dataclass
 class Answers:
-    """What came back, in the order of the requests; `failed` counts answers other than 200."""
+    """What came back, by request id, and how long each took."""
 
-    bodies: list[dict[str, Any]]
-    latencies_ms: list[float]
-    seconds: float
-    failed: int
-
-    def __add__(self, other: Answers) -> Answers:
-        return Answers(
-            self.bodies + other.bodies,
-            self.latencies_ms + other.latencies_ms,
-            self.seconds + other.seconds,
-            self.failed + other.failed,
-        )
+    scores: dict[str, float] = field(default_factory=dict)
+    latencies_ms: list[float] = field(default_factory=list)
+    seconds: float = 0.0
 
     @property
     def per_second(self) -> float:
@@ -41,31 +31,41 @@ class Answers:
         return float(np.quantile(self.latencies_ms, share))
 
 
-def send(
-    url: str, requests: Sequence[dict[str, Any]], *, clients: int, on_answer: Callable[[int], None] = lambda _: None
-) -> Answers:
-    """Sends every request once; returns when all are answered."""
-    bodies: list[dict[str, Any]] = [{} for _ in requests]
-    latencies, failed = [0.0] * len(requests), [0] * clients
-    target = urlsplit(url)
+class Clients:
+    """So many clients of one endpoint; `call` posts a request and returns the answer, or raises."""
 
-    def run(client: int) -> None:
-        connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=60)
-        for place in range(client, len(requests), clients):
-            begin = time.perf_counter()
-            connection.request("POST", target.path, json.dumps(requests[place]), {"content-type": "application/json"})
-            response = connection.getresponse()
-            body = response.read()
-            latencies[place] = (time.perf_counter() - begin) * 1000
-            failed[client] += response.status != 200
-            bodies[place] = json.loads(body)
-            on_answer(1)
-        connection.close()
+    def __init__(self, call: Callable[[Request], Any], count: int) -> None:
+        self._call = call
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="client")
 
-    threads = [threading.Thread(target=run, args=(client,)) for client in range(clients)]
-    begin = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return Answers(bodies, latencies, time.perf_counter() - begin, sum(failed))
+    def send(self, requests: Sequence[Request], *, into: Answers) -> None:
+        """Returns when every request is answered; the first that failed raises its error."""
+        begin = time.perf_counter()
+        for answer, latency_ms in self._threads.map(self._timed, requests):
+            into.scores[answer["id"]] = answer["score"]
+            into.latencies_ms.append(latency_ms)
+        into.seconds += time.perf_counter() - begin
+
+    def send_until(self, done: Callable[[], bool], requests: Sequence[Request], *, at_most_s: float) -> Answers:
+        """Repeats the requests until `done`."""
+        answers, deadline = Answers(), time.monotonic() + at_most_s
+        for part in _parts(requests):
+            if done() or time.monotonic() > deadline:
+                break
+            self.send(part, into=answers)
+        return answers
+
+    def close(self) -> None:
+        """Waits for what is under way."""
+        self._threads.shutdown()
+
+    def _timed(self, request: Request) -> tuple[Any, float]:
+        begin = time.perf_counter()
+        answer = self._call(request)
+        return answer, (time.perf_counter() - begin) * 1000
+
+
+def _parts(requests: Sequence[Request], size: int = 200) -> Iterator[Sequence[Request]]:
+    while True:
+        for first in range(0, len(requests), size):
+            yield requests[first : first + size]

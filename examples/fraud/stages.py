@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,9 +13,10 @@ NAME_WIDTH = 14
 
 @dataclass
 class Stage:
-    """One stage under way; `say` notes what it found, `check` what must hold."""
+    """One stage under way: `progress` shows where it stands, `say` notes what it found, `check` what must hold."""
 
     name: str
+    progress: Callable[[str], None]
     found: str = ""
     broken: list[str] = field(default_factory=list)
 
@@ -39,13 +40,18 @@ class Stages:
     @contextmanager
     def stage(self, name: str) -> Iterator[Stage]:
         """Times the block; its line says ok or what did not hold."""
-        stage, begin = Stage(name), time.perf_counter()
-        self._show(f"  .. {name}", end="\r")
+        stage, begin = (
+            Stage(name, lambda text: self._show(f"  .. {name:<{NAME_WIDTH}} {text}", end="\r")),
+            time.perf_counter(),
+        )
+        stage.progress("")
         yield stage
         self.seconds[name] = round(time.perf_counter() - begin, 2)
         self.broken += [f"{name}: {reason}" for reason in stage.broken]
         mark = "FAILED" if stage.broken else "ok"
-        self._show(f"  {mark} {name:<{NAME_WIDTH}} {self.seconds[name]:6.1f} s  {'; '.join([stage.found, *stage.broken])}")
+        self._show(
+            f"  {mark} {name:<{NAME_WIDTH}} {self.seconds[name]:6.1f} s  {'; '.join([stage.found, *stage.broken])}"
+        )
 
     def _show(self, line: str, end: str = "\n") -> None:
         if end == "\r" and not sys.stderr.isatty():
@@ -53,7 +59,7 @@ class Stages:
         print(f"\x1b[2K{line}" if sys.stderr.isatty() else line, end=end, file=sys.stderr, flush=True)
 
 
-def table(title: str, rows: dict[str, str]) -> str:
+def framed(title: str, rows: dict[str, str]) -> str:
     """Two columns in a frame."""
     left, right = max(map(len, rows)), max(map(len, rows.values()))
     bar = "-" * (left + right + 7)

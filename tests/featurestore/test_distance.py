@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.spatial.distance import jensenshannon
+
 from eagleray.featurestore.distance import (
     binned_p,
     chi_square_tail,
@@ -15,8 +18,6 @@ from eagleray.featurestore.distance import (
     psi,
     share_p,
 )
-from scipy import stats
-from scipy.spatial.distance import jensenshannon
 
 RNG = np.random.default_rng(7)
 PAIRS = [(RNG.integers(0, 50, 8).astype(float), RNG.integers(0, 50, 8).astype(float)) for _ in range(20)]

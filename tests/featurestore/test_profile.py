@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+
 from eagleray.featurestore.profile import Span, numeric_columns
 from eagleray.runtime.errors import InputError
 

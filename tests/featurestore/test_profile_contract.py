@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from eagleray.featurestore.exact_profile import ExactProfile
 from eagleray.featurestore.profile import Floats, Profile, Span, histogram
 from eagleray.runtime.errors import FeatureNotFound, InputError

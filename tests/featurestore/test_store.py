@@ -81,7 +81,6 @@ def store(valkey: Settings, tmp_path: Path) -> Iterator[FeatureStore]:
     redis_client.connect(settings).flushall()
     with FeatureStore(settings) as opened:
         yield opened
-    redis_client.connect(valkey).close()  # close() gave the session's share back
 
 
 def test_batch_then_stream_then_both_reads_agree(store: FeatureStore) -> None:

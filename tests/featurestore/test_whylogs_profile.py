@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+
 from eagleray.featurestore.profile import load_profile, new_profile
 
 

@@ -1,0 +1,141 @@
+"""eagleray: serverless functions, features, models and serving graphs for machine learning on Ray.
+
+Everything public is named here; `import eagleray` itself loads none of it (nor Ray): a name is
+imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eagleray import hub
+    from eagleray.autoscaling.scale import Scale
+    from eagleray.featurestore.aggregates import Aggregate
+    from eagleray.featurestore.entity import Entity
+    from eagleray.featurestore.feature_set import FeatureSet
+    from eagleray.featurestore.feature_vector import FeatureVector
+    from eagleray.featurestore.rules import Rule
+    from eagleray.featurestore.store import FeatureStore
+    from eagleray.functions import automl
+    from eagleray.functions.function import Function, function
+    from eagleray.functions.model import Model
+    from eagleray.functions.model_registry import ModelRegistry
+    from eagleray.graphs.endpoint import Endpoint
+    from eagleray.graphs.graph import Graph
+    from eagleray.graphs.monitoring.action import Action
+    from eagleray.graphs.monitoring.alert import Alert
+    from eagleray.graphs.monitoring.monitor import Monitor
+    from eagleray.runtime.errors import (
+        DefinitionError,
+        DeploymentError,
+        EaglerayError,
+        FeatureNotFound,
+        FeatureSetNotFound,
+        Fenced,
+        HubItemNotFound,
+        InputError,
+        ModelMismatch,
+        ModelNotFound,
+        NotFoundError,
+        ServerUnavailable,
+        StorageError,
+    )
+    from eagleray.runtime.progress import track
+    from eagleray.runtime.resources import Resources
+    from eagleray.runtime.session import session
+    from eagleray.runtime.settings import Settings
+
+__version__ = "0.1.0"
+__all__ = [
+    "Action",
+    "Aggregate",
+    "Alert",
+    "DefinitionError",
+    "DeploymentError",
+    "EaglerayError",
+    "Endpoint",
+    "Entity",
+    "FeatureNotFound",
+    "FeatureSet",
+    "FeatureSetNotFound",
+    "FeatureStore",
+    "FeatureVector",
+    "Fenced",
+    "Function",
+    "Graph",
+    "HubItemNotFound",
+    "InputError",
+    "Model",
+    "ModelMismatch",
+    "ModelNotFound",
+    "ModelRegistry",
+    "Monitor",
+    "NotFoundError",
+    "Resources",
+    "Rule",
+    "Scale",
+    "ServerUnavailable",
+    "Settings",
+    "StorageError",
+    "automl",
+    "function",
+    "hub",
+    "session",
+    "track",
+]
+
+# Where each public name lives. tests/test_house.py holds this table, the imports above and __all__ together.
+_HOMES = {
+    "Action": "eagleray.graphs.monitoring.action",
+    "Aggregate": "eagleray.featurestore.aggregates",
+    "Alert": "eagleray.graphs.monitoring.alert",
+    "DefinitionError": "eagleray.runtime.errors",
+    "DeploymentError": "eagleray.runtime.errors",
+    "EaglerayError": "eagleray.runtime.errors",
+    "Endpoint": "eagleray.graphs.endpoint",
+    "Entity": "eagleray.featurestore.entity",
+    "FeatureNotFound": "eagleray.runtime.errors",
+    "FeatureSet": "eagleray.featurestore.feature_set",
+    "FeatureSetNotFound": "eagleray.runtime.errors",
+    "FeatureStore": "eagleray.featurestore.store",
+    "FeatureVector": "eagleray.featurestore.feature_vector",
+    "Fenced": "eagleray.runtime.errors",
+    "Function": "eagleray.functions.function",
+    "Graph": "eagleray.graphs.graph",
+    "HubItemNotFound": "eagleray.runtime.errors",
+    "InputError": "eagleray.runtime.errors",
+    "Model": "eagleray.functions.model",
+    "ModelMismatch": "eagleray.runtime.errors",
+    "ModelNotFound": "eagleray.runtime.errors",
+    "ModelRegistry": "eagleray.functions.model_registry",
+    "Monitor": "eagleray.graphs.monitoring.monitor",
+    "NotFoundError": "eagleray.runtime.errors",
+    "Resources": "eagleray.runtime.resources",
+    "Rule": "eagleray.featurestore.rules",
+    "Scale": "eagleray.autoscaling.scale",
+    "ServerUnavailable": "eagleray.runtime.errors",
+    "Settings": "eagleray.runtime.settings",
+    "StorageError": "eagleray.runtime.errors",
+    "function": "eagleray.functions.function",
+    "session": "eagleray.runtime.session",
+    "track": "eagleray.runtime.progress",
+}
+# Public names that are modules themselves.
+_MODULES = {"automl": "eagleray.functions.automl", "hub": "eagleray.hub"}
+
+if not TYPE_CHECKING:  # a type checker reads the imports above, so that a misspelt name stays an error
+
+    def __getattr__(name: str) -> object:
+        if name in _HOMES:
+            value = getattr(import_module(_HOMES[name]), name)
+        elif name in _MODULES:
+            value = import_module(_MODULES[name])
+        else:
+            raise AttributeError(f"module 'eagleray' has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Worked examples; they use only the public API."""

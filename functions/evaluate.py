@@ -1,0 +1,97 @@
+"""How good scores are: ROC AUC, average precision, log loss, RMSE, in plain numpy.
+
+Called once a boosting round, so every measure is one sort and a few cumulative sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..runtime.errors import InputError, did_you_mean
+
+Task = Literal["classification", "regression"]
+Floats = npt.NDArray[np.floating]
+
+_TINY = 1e-7  # log loss stays finite for a sure but wrong score; float32's resolution near 1
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measure: `compute(labels, scores)`, both of length n; scores are probabilities in classification."""
+
+    name: str
+    task: Task
+    higher_is_better: bool
+    compute: Callable[[Floats, Floats], float]
+
+    def loss(self, value: float) -> float:
+        """The value turned so that less is better: 1 - value where higher is better."""
+        return 1.0 - value if self.higher_is_better else value
+
+
+def roc_auc(labels: Floats, scores: Floats) -> float:
+    """The chance that a positive scores above a negative, ties counting half; NaN with one class only."""
+    hits, flagged = _hits_by_threshold(labels, scores)
+    positives, negatives = hits[-1], flagged[-1] - hits[-1]
+    if positives == 0 or negatives == 0:
+        return float("nan")
+    misses = flagged - hits
+    steps = np.diff(misses, prepend=0.0)
+    mean_hits = (hits + np.concatenate(([0.0], hits[:-1]))) / 2
+    return float(np.dot(steps, mean_hits) / (positives * negatives))
+
+
+def average_precision(labels: Floats, scores: Floats) -> float:
+    """Precision averaged over the recall each threshold adds (no interpolation); NaN without positives."""
+    hits, flagged = _hits_by_threshold(labels, scores)
+    if hits[-1] == 0:
+        return float("nan")
+    return float(np.dot(np.diff(hits, prepend=0.0), hits / flagged) / hits[-1])
+
+
+def log_loss(labels: Floats, scores: Floats) -> float:
+    """Mean negative log likelihood of 0/1 labels, in nats; scores are clipped to [1e-7, 1 - 1e-7]."""
+    p = np.clip(scores.astype(np.float64), _TINY, 1.0 - _TINY)
+    return float(-np.mean(np.where(labels > 0.5, np.log(p), np.log1p(-p))))
+
+
+def rmse(labels: Floats, scores: Floats) -> float:
+    """Root of the mean squared error, in the label's unit."""
+    return float(np.sqrt(np.mean(np.square(labels.astype(np.float64) - scores))))
+
+
+def _hits_by_threshold(labels: Floats, scores: Floats) -> tuple[Floats, Floats]:
+    """Positives and rows at or above each distinct score, highest score first."""
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    hits = np.cumsum(labels[order], dtype=np.float64)[last]
+    return hits, (last + 1).astype(np.float64)
+
+
+METRICS: Mapping[str, Metric] = {
+    one.name: one
+    for one in (
+        Metric("average_precision", "classification", True, average_precision),
+        Metric("roc_auc", "classification", True, roc_auc),
+        Metric("log_loss", "classification", False, log_loss),
+        Metric("rmse", "regression", False, rmse),
+    )
+}
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name; raises `InputError` that suggests the nearest one."""
+    if name not in METRICS:
+        raise InputError(f"no metric {name!r}{did_you_mean(name, METRICS)}")
+    return METRICS[name]
+
+
+def measure(task: Task, labels: Floats, scores: Floats) -> dict[str, float]:
+    """Every metric of the task by name."""
+    return {name: one.compute(labels, scores) for name, one in METRICS.items() if one.task == task}

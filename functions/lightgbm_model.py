@@ -1,0 +1,163 @@
+"""LightGBM as a learner: leaf-wise histogram trees, stored as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .learner import Choice, Config, Fitted, Fold, LogInteger, LogUniform, Patience, Rows, Space, Uniform
+
+if TYPE_CHECKING:
+    import lightgbm
+
+_MOST_ROUNDS = 3000
+
+
+class LightGBMLearner:
+    """LightGBM's native API; the library itself is loaded by the trainer or the booster."""
+
+    NAME = "lightgbm"
+    SUFFIX = "txt"
+
+    def space(self, rows: int) -> Space:
+        """Learning rate, tree size and its brakes, sampling, and the number of bins."""
+        return {
+            "learning_rate": LogUniform(0.01, 0.5),
+            "num_leaves": LogInteger(4, max(8, min(1024, rows // 10))),
+            "min_data_in_leaf": LogInteger(2, 256),
+            "bagging_fraction": Uniform(0.5, 1.0),
+            "feature_fraction": Uniform(0.3, 1.0),
+            "lambda_l1": LogUniform(1 / 1024, 1024.0),
+            "lambda_l2": LogUniform(1 / 1024, 1024.0),
+            "max_bin": Choice((256, 1024, 4096)),
+        }
+
+    def starts(self, rows: int) -> Sequence[Config]:
+        """A small quick booster, then the textbook one, then finer bins with stronger brakes."""
+        leaves = max(8, min(1024, rows // 10))
+        common: Config = {"lambda_l1": 1 / 1024, "lambda_l2": 1.0}
+        return (
+            {**common, "learning_rate": 0.3, "num_leaves": 8, "min_data_in_leaf": 20, "max_bin": 256}
+            | {"bagging_fraction": 1.0, "feature_fraction": 1.0},
+            {**common, "learning_rate": 0.1, "num_leaves": min(31, leaves), "min_data_in_leaf": 20}
+            | {"bagging_fraction": 0.9, "feature_fraction": 0.9, "max_bin": 1024},
+            {**common, "learning_rate": 0.06, "num_leaves": min(16, leaves), "min_data_in_leaf": 60}
+            | {"bagging_fraction": 0.8, "feature_fraction": 0.6, "max_bin": 4096},
+        )
+
+    def trainer(self, fold: Fold) -> LightGBMTrainer:
+        """A trainer for that fold."""
+        return LightGBMTrainer(fold)
+
+    def booster(self, data: bytes) -> LightGBMBooster:
+        """A booster from its text."""
+        return LightGBMBooster(data)
+
+
+class LightGBMTrainer:
+    """Trains on one thread; the binned datasets are made once per max_bin and shared by all trials."""
+
+    def __init__(self, fold: Fold) -> None:
+        import lightgbm
+
+        self._lgb = lightgbm
+        self._fold = fold
+        self._binned: dict[int, tuple[lightgbm.Dataset, lightgbm.Dataset]] = {}
+
+    def train(self, config: Config, *, limit_s: float, seed: int) -> Fitted:
+        """Boosts until the metric on the validation rows has not improved for a while."""
+        learn, judge = self._datasets(int(config["max_bin"]))
+        labels = self._fold.y_valid
+        patience = Patience(self._fold, rounds=int(np.clip(3 / config["learning_rate"], 15, 100)), limit_s=limit_s)
+        booster = self._lgb.Booster(params=self._params(config, seed), train_set=learn)
+        booster.add_valid(judge, "valid")
+        number, stop = 0, False
+
+        def look(scores: Rows, _: Any) -> tuple[str, float, bool]:
+            nonlocal stop
+            stop = patience.after_round(number, labels, scores)
+            return "metric", patience.best_value, False
+
+        while not stop and number < _MOST_ROUNDS:
+            number += 1
+            exhausted = booster.update()
+            # The evaluation keeps the validation scores up to date: no tree is walked twice.
+            booster.eval_valid(feval=look)
+            stop = stop or exhausted
+        margins = np.asarray(
+            booster.predict(self._fold.x_valid, raw_score=True, num_iteration=patience.best_round, num_threads=1),
+            dtype=np.float32,
+        )
+        return Fitted(patience.best_round, patience.trained, margins=margins, cut=patience.cut)
+
+    def refit(self, config: Config, *, rounds: int, seed: int) -> bytes:
+        """Boosts all rows for so many rounds."""
+        everything = self._lgb.Dataset(self._fold.x, self._fold.y, params=self._data_params(int(config["max_bin"])))
+        booster = self._lgb.train(self._params(config, seed), everything, rounds)
+        text: str = booster.model_to_string()
+        return text.encode()
+
+    def _datasets(self, bins: int) -> tuple[lightgbm.Dataset, lightgbm.Dataset]:
+        if bins not in self._binned:
+            fold, params = self._fold, self._data_params(bins)
+            learn = self._lgb.Dataset(fold.x_train, fold.y_train, params=params, free_raw_data=False)
+            judge = learn.create_valid(fold.x_valid, fold.y_valid, params=params)
+            self._binned[bins] = (learn.construct(), judge.construct())
+        return self._binned[bins]
+
+    @staticmethod
+    def _data_params(bins: int) -> dict[str, Any]:
+        # Without the pre-filter off, the first trial's leaf size would decide for all that share the bins.
+        return {"max_bin": bins, "feature_pre_filter": False, "num_threads": 1, "verbosity": -1}
+
+    def _params(self, config: Config, seed: int) -> dict[str, Any]:
+        return {
+            **config,
+            **self._data_params(int(config["max_bin"])),
+            "objective": "binary" if self._fold.task == "classification" else "regression",
+            "bagging_freq": 1,
+            "metric": "None",
+            "seed": seed,
+            "deterministic": True,
+            "force_row_wise": True,
+        }
+
+
+class LightGBMBooster:
+    """A booster that predicts on one thread: a single row is done before a thread has woken."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._live: Any = None
+
+    def __reduce__(self) -> tuple[type[LightGBMBooster], tuple[bytes]]:
+        return LightGBMBooster, (self._data,)
+
+    @property
+    def data(self) -> bytes:
+        """The booster as LightGBM's text."""
+        return self._data
+
+    def margins(self, rows: Rows) -> npt.NDArray[np.floating]:
+        """One margin a row."""
+        live = self._live or self._load()
+        out: npt.NDArray[np.floating] = live.predict(rows, raw_score=True, num_threads=1)
+        return out
+
+    def contributions(self, rows: Rows) -> npt.NDArray[np.floating]:
+        """TreeSHAP (Lundberg 2018), the last column the base value."""
+        live = self._live or self._load()
+        out: npt.NDArray[np.floating] = live.predict(rows, pred_contrib=True, num_threads=1)
+        return out
+
+    def _load(self) -> Any:
+        import lightgbm
+
+        self._live = lightgbm.Booster(model_str=self._data.decode())
+        return self._live
+
+
+LEARNER = LightGBMLearner()

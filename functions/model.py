@@ -1,0 +1,197 @@
+"""A trained model: what it expects, what it predicts and why, and how it is stored.
+
+Stored as a folder of native formats and JSON, never pickle, so that reading a model runs no code:
+
+    model.json                    everything but the bytes
+    member-0.ubj | member-0.txt   one booster each (XGBoost's UBJSON, LightGBM's text)
+    attachments/profile.bin       what travels with the model
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..runtime.errors import InputError, ModelMismatch, ModelNotFound, StorageError
+from .evaluate import Task
+from .learner import Booster, learner
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One booster of a model and its share of the margin; the shares of a model add up to 1."""
+
+    learner: str
+    booster: Booster
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Features in, predictions and contributions out; picklable, its boosters load on first use.
+
+    `signature` maps each feature to the type it was trained on; `feature_vector` names the vector that
+    yields the features; `attachments` are bytes that travel with the model, by file name.
+    """
+
+    name: str
+    task: Task
+    label: str
+    features: tuple[str, ...]
+    members: tuple[Member, ...]
+    version: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    signature: Mapping[str, str] = field(default_factory=dict)
+    feature_vector: str = ""
+    attachments: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    run_id: str = ""
+
+    def predict(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """One prediction a row: a probability in classification, the value in regression.
+
+        `rows` is rows x features in the order of `features`, NaN for null; raises `InputError`.
+        """
+        margins = self.margins(rows)
+        if self.task == "regression":
+            return margins
+        # Written so that no margin overflows: exp only ever sees a number below zero.
+        small = np.exp(-np.abs(margins))
+        out: npt.NDArray[np.float64] = np.where(margins >= 0, 1.0, small) / (1.0 + small)
+        return out
+
+    def margins(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """One margin a row, the members' weighted mean: log-odds in classification."""
+        checked = self._checked(rows)
+        total = np.zeros(len(checked))
+        for member in self.members:
+            total += member.weight * member.booster.margins(checked)
+        return total
+
+    def explain(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Rows x (features + 1) contributions in margin units, the last column the base value.
+
+        A row adds up to its margin (TreeSHAP, Lundberg 2018); members are averaged before the link
+        function, so that this holds for several of them too.
+        """
+        checked = self._checked(rows)
+        total = np.zeros((len(checked), len(self.features) + 1))
+        for member in self.members:
+            total += member.weight * member.booster.contributions(checked)
+        return total
+
+    def check_features(self, names: Sequence[str]) -> None:
+        """Raises `ModelMismatch` naming the differences unless `names` are this model's features in order."""
+        given = tuple(names)
+        if given == self.features:
+            return
+        problems = []
+        if missing := [name for name in self.features if name not in given]:
+            problems.append(f"it lacks {_listed(missing)}")
+        if extra := [name for name in given if name not in self.features]:
+            problems.append(f"the model does not know {_listed(extra)}")
+        if twice := sorted({name for name in given if given.count(name) > 1}):
+            problems.append(f"it gives {_listed(twice)} twice")
+        if not problems:
+            spot = next(i for i, (a, b) in enumerate(zip(given, self.features, strict=False)) if a != b)
+            problems.append(f"feature {spot + 1} is {given[spot]!r} where the model wants {self.features[spot]!r}")
+        raise ModelMismatch(
+            f"the features do not fit model {self._title}: {' and '.join(problems)}; "
+            "train it again on this feature vector or use the vector it was trained on"
+        )
+
+    def save(self, folder: Path) -> None:
+        """Writes the model as a folder, whole or not at all; raises `StorageError`, also if it exists."""
+        if folder.exists():
+            raise StorageError(f"cannot save model {self._title}: {folder} exists; choose another folder")
+        half = folder.with_name(folder.name + ".part")
+        try:
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir(parents=True)
+            for name, data in self._files().items():
+                (half / name).parent.mkdir(exist_ok=True)
+                (half / name).write_bytes(data)
+            half.rename(folder)
+        except OSError as problem:
+            shutil.rmtree(half, ignore_errors=True)
+            raise StorageError(
+                f"cannot save model {self._title} in {folder}: {problem.strerror or problem}"
+            ) from problem
+
+    @classmethod
+    def load(cls, folder: Path) -> Model:
+        """Reads a model from its folder; raises `ModelNotFound` or, where a file is damaged, `InputError`."""
+        try:
+            card = json.loads((folder / "model.json").read_text())
+            if card.pop("format") != _FORMAT:
+                raise InputError(f"the model in {folder} has a format of another version: upgrade eagleray")
+            members = [
+                Member(
+                    learner=one["learner"],
+                    booster=learner(one["learner"]).booster((folder / _plain(one["file"])).read_bytes()),
+                    weight=float(one["weight"]),
+                )
+                for one in card.pop("members")
+            ]
+            attached = {name: (folder / "attachments" / _plain(name)).read_bytes() for name in card.pop("attachments")}
+            card["features"] = tuple(card["features"])
+            return cls(members=tuple(members), attachments=attached, **card)
+        except FileNotFoundError as problem:
+            raise ModelNotFound(f"no model in {folder}: {problem.filename} is missing") from problem
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+            raise InputError(f"the model in {folder} is damaged ({problem}): save it again") from problem
+
+    @property
+    def _title(self) -> str:
+        return f"{self.name!r} version {self.version}" if self.version else repr(self.name)
+
+    def _checked(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        if rows.ndim != 2 or rows.shape[1] != len(self.features):
+            raise InputError(
+                f"model {self._title} wants rows x {len(self.features)} features, not {rows.shape}: "
+                f"give them in the order {_listed(self.features)}"
+            )
+        return np.ascontiguousarray(rows, dtype=np.float32)
+
+    def _files(self) -> dict[str, bytes]:
+        names = [f"member-{i}.{learner(one.learner).SUFFIX}" for i, one in enumerate(self.members)]
+        card = {
+            "format": _FORMAT,
+            "name": self.name,
+            "version": self.version,
+            "task": self.task,
+            "label": self.label,
+            "features": self.features,
+            "members": [
+                {"learner": one.learner, "file": file, "weight": one.weight}
+                for one, file in zip(self.members, names, strict=True)
+            ],
+            "metrics": dict(self.metrics),
+            "signature": dict(self.signature),
+            "feature_vector": self.feature_vector,
+            "attachments": sorted(self.attachments),
+            "run_id": self.run_id,
+        }
+        files = {file: one.booster.data for one, file in zip(self.members, names, strict=True)}
+        files |= {f"attachments/{_plain(name)}": data for name, data in self.attachments.items()}
+        return files | {"model.json": json.dumps(card, indent=2).encode()}
+
+
+def _plain(name: str) -> str:
+    """The name itself if it is that of a file beside model.json, not a way out of the folder."""
+    if not name or name.startswith(".") or name != Path(name).name or "\\" in name:
+        raise InputError(f"a model cannot hold a file called {name!r}: use a plain file name")
+    return name
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:8])
+    return shown + (", ..." if len(names) > 8 else "")

@@ -1,0 +1,81 @@
+"""A tracked run: what was tried, with what result, and the port to where runs are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ..runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of an experiment; `artifacts` are files by path inside the run."""
+
+    experiment: str
+    name: str = ""
+    params: Mapping[str, str | int | float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    artifacts: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A registered version of a model: where its folder is and which aliases point to it."""
+
+    name: str
+    version: str
+    run_id: str
+    source: str
+    aliases: tuple[str, ...] = ()
+
+
+class Tracker(Protocol):
+    """Where runs and model versions are kept; see `mlflow_tracking`."""
+
+    def warm_up(self) -> None:
+        """Makes the store ready, so that no later call pays for that."""
+        ...
+
+    def log(self, run: Run) -> Run:
+        """Writes a finished run; the same with its id."""
+        ...
+
+    def read(self, run_id: str) -> Run:
+        """A run without its artifacts."""
+        ...
+
+    def add_folder(self, run_id: str, folder: Path, *, to: str) -> None:
+        """Copies a folder into the run's artifacts."""
+        ...
+
+    def add_version(self, name: str, *, run_id: str, folder: str) -> Version:
+        """Registers a folder of the run's artifacts as the next version of a model."""
+        ...
+
+    def versions(self, name: str) -> list[Version]:
+        """The versions of a model, newest first; none where there is no such model."""
+        ...
+
+    def model_names(self) -> list[str]:
+        """The registered models."""
+        ...
+
+    def set_alias(self, name: str, *, version: str, alias: str) -> None:
+        """Points an alias to a version."""
+        ...
+
+    def fetch(self, version: Version) -> Path:
+        """A local folder with that version's files."""
+        ...
+
+
+def tracker(settings: Settings) -> Tracker:
+    """The tracker that `settings.tracking` names; MLflow's client is loaded when it is first used."""
+    from .mlflow_tracking import MLflowTracker
+
+    return MLflowTracker(settings)

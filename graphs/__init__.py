@@ -1,0 +1,1 @@
+"""Floor 4: serving graphs and the monitoring of their traffic."""

@@ -1,0 +1,1 @@
+"""Watching: tap, profiler, drift and quality, alerts, actions."""

@@ -1,0 +1,60 @@
+"""Errors as HTTP answers: application/problem+json (RFC 9457) that names the step and never shows a stack."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from ..runtime.errors import EaglerayError
+
+CONTENT_TYPE = b"application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One error answer: HTTP status, one line of detail, and the step it happened in ("" outside a step)."""
+
+    status: int
+    detail: str
+    step: str = ""
+    allow: str = ""
+
+    @property
+    def title(self) -> str:
+        """The status in words."""
+        return HTTPStatus(self.status).phrase
+
+    def body(self, request_id: str) -> bytes:
+        """The problem as JSON."""
+        fields: dict[str, Any] = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.step:
+            fields["step"] = self.step
+        return orjson.dumps(fields | {"request_id": request_id})
+
+
+def problem_of(error: Exception, step: str) -> Problem:
+    """What a client is told: eagleray's own errors in their words, a user's error with the line it came from."""
+    if isinstance(error, EaglerayError):
+        return Problem(error.http_status, _one_line(str(error)), step)
+    where = _user_line(error)
+    said = _one_line(str(error)) or "no message"
+    return Problem(500, f"{type(error).__name__}: {said}{f' ({where})' if where else ''}", step)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _user_line(error: Exception) -> str:
+    """`function, line N` of the innermost frame; a path would tell a client about the machine."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].name}, line {frames[-1].lineno}" if frames else ""

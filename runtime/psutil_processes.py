@@ -1,0 +1,73 @@
+"""The processes below one of ours: remembered before a shutdown, ended after it if any is left."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import ray  # noqa: F401 (psutil lies inside Ray's wheel and can be imported once ray is)
+
+from .errors import EaglerayError
+
+GRACE_S = 2.0
+psutil: Any = importlib.import_module("psutil")
+
+
+def tree(pid: int) -> list[tuple[int, float]]:
+    """`pid` and every process below it as (pid, start time in seconds): the pair stays unique when a pid is reused."""
+    try:
+        root = psutil.Process(pid)
+        processes = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+    found = []
+    for process in processes:
+        try:
+            found.append((int(process.pid), float(process.create_time())))
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def alive(pid: int) -> bool:
+    """True while a process with this id runs (a zombie does not)."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def end(processes: Sequence[tuple[int, float]], *, wait_s: float = 0.0) -> int:
+    """Ends what is still running of `processes` and returns how many had to be ended.
+
+    Waits `wait_s` for them to go by themselves, then terminates, then kills; raises `EaglerayError`
+    when one survives even that.
+    """
+    running = []
+    for pid, started_s in processes:
+        try:
+            process = psutil.Process(pid)
+            if process.create_time() == started_s:
+                running.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    _, left = psutil.wait_procs(running, timeout=wait_s)
+    ended = len(left)
+    for process in left:
+        _signal(process, "terminate")
+    _, left = psutil.wait_procs(left, timeout=GRACE_S)
+    for process in left:
+        _signal(process, "kill")
+    _, left = psutil.wait_procs(left, timeout=GRACE_S)
+    if left:
+        raise EaglerayError(f"processes {[p.pid for p in left]} do not end: end them by hand (kill -9)")
+    return ended
+
+
+def _signal(process: Any, verb: str) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        getattr(process, verb)()

@@ -1,0 +1,277 @@
+"""This process's Ray: started on this machine on free ports, or joined where the settings say.
+
+A local Ray listens on loopback only, asks for a token, keeps its files in a short private folder (socket
+paths are limited to some 100 bytes, so not under the home) and is gone without a trace after `stop`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import haproxy_launch, ray_environment
+from .errors import ServerUnavailable, StorageError
+from .ray_environment import LOOPBACK
+from .settings import Settings
+
+NAMESPACE = "eagleray"
+JOIN_TIMEOUT_S = 5
+_FOLDER_PREFIX = "eray-"
+_OBJECT_STORE_MIN_BYTES = 128 << 20
+_OBJECT_STORE_MAX_BYTES = 1 << 30
+
+
+@dataclass(slots=True)
+class _Session:
+    """What `connect` did in this process, so that `stop` undoes that and no more."""
+
+    folder: Path | None = None
+    joined: bool = False
+    serve_port: int | None = None
+    dashboard_url: str | None = None
+    environment: tuple[str, ...] = ()
+    exit_hook: bool = False
+
+
+# Ray itself is one per process; this is the record of it.
+_session = _Session()
+
+
+def connect(
+    settings: Settings,
+    *,
+    num_cpus: int | None = None,
+    serve_port: int | None = None,
+    dashboard: bool = False,
+) -> None:
+    """Makes Ray usable in this process; a second call changes nothing.
+
+    Joins `settings.ray_address` when it is set (raises `ServerUnavailable` within some 10 s when no Ray answers
+    there), else starts a Ray with `num_cpus` (default: the cores of this machine). `serve_port` is where HTTP
+    endpoints will listen (default: a free port); `dashboard` adds Ray's web pages.
+    """
+    if serve_port is not None:
+        _session.serve_port = serve_port
+    if is_up():
+        return
+    os.environ.update(ray_environment.telemetry_off())
+    if settings.ray_address is not None:
+        _join(settings.ray_address)
+        _session.joined = True
+    else:
+        _start(settings, num_cpus, dashboard)
+    if not _session.exit_hook:
+        # Exit handlers run last in, first out, so this one runs before Ray's own.
+        atexit.register(stop)
+        _session.exit_hook = True
+
+
+def stop() -> None:
+    """Ends what `connect` started, processes and files; a cluster that was joined stays up."""
+    folder, joined = _session.folder, _session.joined
+    if folder is None and not joined:
+        return
+    import ray
+
+    from . import psutil_processes
+
+    # A proxy that a worker started, or a worker that hangs, outlives Ray's own shutdown.
+    processes = [found for root in _node_pids() for found in psutil_processes.tree(root)]
+    _session.folder, _session.joined, _session.dashboard_url = None, False, None
+    try:
+        ray.shutdown()
+    finally:
+        if folder is not None:
+            psutil_processes.end(processes, wait_s=1.0)
+            shutil.rmtree(folder, ignore_errors=True)
+        for name in _session.environment:
+            os.environ.pop(name, None)
+        _session.environment = ()
+
+
+def is_up() -> bool:
+    """True when this process has a Ray, whoever started it; never imports ray."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
+def is_local() -> bool:
+    """True when `connect` started the Ray of this process."""
+    return _session.folder is not None
+
+
+def serve_port() -> int | None:
+    """The port `connect` was asked to serve on; None means a free one."""
+    return _session.serve_port
+
+
+def dashboard_url() -> str | None:
+    """Where Ray's web pages are, when `connect` was asked for them."""
+    return _session.dashboard_url
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on at loopback right now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def token_path(settings: Settings) -> Path:
+    """The file with the token that a local Ray asks for (its dashboard too)."""
+    return settings.home / "ray" / "token"
+
+
+def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
+    token = _token(token_path(settings))
+    _sweep(_short_temp())
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=_short_temp()))
+    _session.folder = folder
+    dashboard_port = free_port() if dashboard else None
+    try:
+        _set_environment(folder, token)
+        import ray
+        from ray import _raylet
+        from ray._private import ray_constants
+
+        # Ray may have been imported, and have read the environment, before us.
+        ray_constants.ENABLE_RAY_CLUSTER = False
+        vars(_raylet)["Config"].initialize("")
+        with _quiet():
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                namespace=NAMESPACE,
+                object_store_memory=_object_store_bytes(),
+                include_dashboard=dashboard,
+                dashboard_host=LOOPBACK,
+                dashboard_port=dashboard_port,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address=LOOPBACK,
+                _temp_dir=str(folder),
+            )
+    except BaseException:  # also on Ctrl-C: half a Ray must not stay behind
+        stop()
+        raise
+    _session.dashboard_url = f"http://{LOOPBACK}:{dashboard_port}" if dashboard_port else None
+
+
+def _set_environment(folder: Path, token: Path) -> None:
+    """Sets what Ray's processes inherit; `stop` takes it back, so that the next start can choose anew."""
+    ports = (free_port(), free_port(), free_port())
+    wanted = ray_environment.defaults(token)
+    wanted |= ray_environment.serve(folder, haproxy=haproxy_launch.write_launcher(folder), ports=ports)
+    wanted = ray_environment.missing(wanted, os.environ) | ray_environment.enforced()
+    _session.environment = tuple(name for name in wanted if name not in os.environ)
+    os.environ.update(wanted)
+
+
+def _join(address: str) -> None:
+    cure = "start that cluster, correct RAY_ADDRESS, or unset it to use this machine"
+    _probe(address, cure)
+    import ray
+
+    try:
+        with _quiet():
+            ray.init(
+                address=address,
+                namespace=NAMESPACE,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ServerUnavailable(f"cannot join the Ray cluster at {address!r} ({reason}): {cure}") from None
+
+
+def _probe(address: str, cure: str) -> None:
+    """Fails early where ray.init would try for minutes: nobody listens there, or something that is not Ray."""
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise ServerUnavailable(f"RAY_ADDRESS {address!r} is no address: write HOST:PORT or ray://HOST:PORT")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=JOIN_TIMEOUT_S) as server:
+            # gRPC speaks HTTP/2: both sides begin with a settings frame, whose fourth byte is 4.
+            server.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+            hello = server.recv(9)
+    except OSError as error:
+        raise ServerUnavailable(f"no Ray cluster answers at {address!r} ({error}): {cure}") from None
+    if hello[3:4] != b"\x04":
+        raise ServerUnavailable(f"what listens at {address!r} is no Ray cluster: {cure}")
+
+
+def _node_pids() -> list[int]:
+    """The processes Ray started for this process's own node: raylet, GCS, monitors."""
+    from ray._private import worker
+
+    node = getattr(worker, "_global_node", None)
+    if node is None or _session.folder is None:
+        return []
+    return [int(process.pid) for _, process in node.live_processes()]
+
+
+def _token(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_hex(32))
+    except OSError as error:
+        raise StorageError(f"cannot write {path} ({error.strerror}): set EAGLERAY_HOME to a writable folder") from None
+    return path
+
+
+def _short_temp() -> str:
+    """A temporary folder whose path leaves room for Ray's socket names (macOS's own is too long)."""
+    return "/tmp" if os.access("/tmp", os.W_OK | os.X_OK) else tempfile.gettempdir()
+
+
+def _sweep(temp: str) -> None:
+    """Removes the folders of our Rays whose owner was killed."""
+    for folder in Path(temp).glob(f"{_FOLDER_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _runs(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _object_store_bytes() -> int:
+    """An eighth of the memory within bounds: frames and models pass through it, data sets do not."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(_OBJECT_STORE_MIN_BYTES, min(_OBJECT_STORE_MAX_BYTES, memory // 8))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Ray's start-up lines off the terminal; errors still pass."""
+    logger = logging.getLogger("ray")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(max(before, logging.ERROR))

@@ -1,0 +1,298 @@
+"""HTTP services on Ray Serve: one deployment of replicas behind one port on loopback.
+
+The data path is client -> HAProxy -> the replica's own server (see ray_environment.serve), or Serve's Python
+proxy where there is no HAProxy. A replica runs one ASGI object, made inside it by a function that travels by value.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+import sys
+import time
+import warnings
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cloudpickle
+import ray
+
+with warnings.catch_warnings():
+    # Serve declares its settings in a way that pydantic has deprecated, and says so at import.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from ray import serve
+    from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
+
+from . import ray_cluster, ray_kv
+from .errors import DeploymentError, ServerUnavailable
+from .ray_environment import LOOPBACK
+from .resources import Resources
+
+INGRESS = "ingress"
+# Requests that wait for a slot are seen by nobody when clients reach the replicas directly, so none
+# waits: the application object itself counts what is in flight.
+MAX_ONGOING = 10_000
+_POLL_S = 0.05
+_REPORT_EVERY_S = 0.5
+_ERROR_LINE = re.compile(r"^[\w.]*(Error|Exception|NotFound|Mismatch|Unavailable)\b.*:")
+
+Message = MutableMapping[str, Any]
+
+
+class AsgiApp(Protocol):
+    """What runs in a replica: an ASGI 3 callable; may have `in_flight()` and `close()`."""
+
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """A service as Serve sees it: `state` is RUNNING, DEPLOYING, UNHEALTHY, DEPLOY_FAILED, DELETING or NOT_STARTED."""
+
+    name: str
+    state: str
+    replicas: int
+    target_replicas: int
+    replica_pids: tuple[int, ...]
+    message: str = ""
+
+
+@serve.ingress()
+class Replica:
+    """One replica: unpacks the application when it starts, and tells the autoscaler what is in flight."""
+
+    def __init__(self, packed_build: bytes) -> None:
+        _serve_replicas_on_loopback()
+        self._app: AsgiApp = cloudpickle.loads(packed_build)()
+
+    def __serve_build_asgi_app__(self) -> AsgiApp:
+        return self._app
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        in_flight = getattr(self._app, "in_flight", None)
+        return {} if in_flight is None else {"in_flight": float(in_flight())}
+
+    def __del__(self) -> None:
+        close = getattr(getattr(self, "_app", None), "close", None)
+        if close is not None:
+            close()
+
+
+def start() -> str:
+    """The base URL of Serve's HTTP port, which is opened when it is not yet; Ray must be connected."""
+    _quieten()
+    if not ray.is_initialized():
+        raise ServerUnavailable("Ray is not connected: call eagleray.runtime.ray_cluster.connect(settings) first")
+    client = _client()
+    if client is None:
+        port = ray_cluster.serve_port() or ray_cluster.free_port()
+        serve.start(http_options={"host": LOOPBACK, "port": port}, proxy_location="HeadOnly")
+        client = _client()
+    if client is None:
+        raise ServerUnavailable("Ray Serve did not start: see its controller's log in the Ray dashboard")
+    return str(client.root_url).rstrip("/")
+
+
+def autoscaling(
+    policy: str, arguments: Mapping[str, Any], *, least: int, most: int, target: float, window_s: float
+) -> AutoscalingConfig:
+    """Replicas from `least` to `most` as the class at "module:Class", made with `arguments`, decides.
+
+    Load is averaged over `window_s`. Delays are the policy's own, so Serve's are zero.
+    """
+    with warnings.catch_warnings():
+        # The interval is deprecated in favour of a variable that replicas do not read yet.
+        warnings.simplefilter("ignore")
+        return AutoscalingConfig(
+            min_replicas=least,
+            max_replicas=most,
+            initial_replicas=max(1, least),
+            target_ongoing_requests=target,
+            upscale_delay_s=0.0,
+            downscale_delay_s=0.0,
+            metrics_interval_s=_REPORT_EVERY_S,
+            look_back_period_s=window_s,
+            policy=AutoscalingPolicy(policy_function=policy, policy_kwargs=dict(arguments)),  # type: ignore[no-untyped-call]
+        )
+
+
+def deploy(
+    name: str,
+    build: bytes,
+    *,
+    resources: Resources,
+    autoscaling: AutoscalingConfig,
+    version: str,
+    timeout_s: float = 90.0,
+) -> str:
+    """Runs the application that the pickled function `build` makes, and returns its URL once it answers.
+
+    `autoscaling` is what the function of that name gives; a `version` that runs already is left alone. Raises
+    `DeploymentError` with the reason when no replica comes up within `timeout_s`; a first version that fails is
+    removed again, an earlier one keeps its replicas.
+    """
+    _check_fits(name, resources)
+    url = f"{start()}/{name}"
+    before = status(name).state
+    if before == "RUNNING" and ray_kv.get(_version_key(name)) == version.encode():
+        return url
+    deployment: Any = serve.deployment(
+        Replica,
+        name=INGRESS,
+        ray_actor_options=resources.ray_options(),
+        autoscaling_config=autoscaling,
+        max_ongoing_requests=MAX_ONGOING,
+        health_check_period_s=1.0,
+        health_check_timeout_s=10.0,
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=10.0,
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
+    )
+    target = serve.RunTarget(deployment.bind(build), name=name, route_prefix=f"/{name}")
+    serve.run_many([target], wait_for_applications_running=False)
+    try:
+        _wait_until_running(name, timeout_s)
+    except BaseException:
+        if before == "NOT_STARTED":
+            delete(name)
+        raise
+    ray_kv.put(_version_key(name), version.encode())
+    return url
+
+
+def pack(build: Callable[[], AsgiApp], *, modules: Sequence[str] = ()) -> bytes:
+    """The function as bytes for `deploy`; the user's own `modules` go along, for replicas do not have their files."""
+    named = [sys.modules[name] for name in modules if name in sys.modules and name != "__main__"]
+    already = cloudpickle.list_registry_pickle_by_value()
+    added = [module for module in named if module.__name__ not in already]
+    for module in added:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        packed: bytes = cloudpickle.dumps(build)
+    except (TypeError, pickle.PicklingError) as error:
+        raise DeploymentError(
+            f"a step cannot travel to the replicas ({error}): create connections, locks and files in its setup()"
+        ) from None
+    finally:
+        for module in added:
+            cloudpickle.unregister_pickle_by_value(module)
+    return packed
+
+
+def status(name: str) -> ServiceStatus:
+    """How the service is doing now; a service nobody deployed is NOT_STARTED."""
+    client = _client()
+    application = None if client is None else client.get_serve_details()["applications"].get(name)
+    if application is None:
+        return ServiceStatus(name, "NOT_STARTED", 0, 0, ())
+    ingress = application["deployments"].get(INGRESS, {})
+    running = [replica for replica in ingress.get("replicas", ()) if _text(replica["state"]) == "RUNNING"]
+    return ServiceStatus(
+        name=name,
+        state=_text(application["status"]),
+        replicas=len(running),
+        target_replicas=int(ingress.get("target_num_replicas", 0)),
+        replica_pids=tuple(sorted(int(replica["pid"]) for replica in running)),
+        message=str(ingress.get("message") or application["message"]),
+    )
+
+
+def delete(name: str) -> None:
+    """Stops the service's replicas once they have answered what they hold; no error when there is none."""
+    if _client() is not None:
+        ray_kv.delete(_version_key(name))
+        serve.delete(name)
+
+
+def shutdown() -> None:
+    """Ends Serve itself; `ray_cluster.stop` does it too for a Ray of our own."""
+    if _client() is not None:
+        serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _wait_until_running(name: str, timeout_s: float) -> None:
+    """Returns when Serve calls the service RUNNING: every replica of this version answered its health check."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        now = status(name)
+        if now.state == "RUNNING":
+            return
+        if now.state in ("DEPLOY_FAILED", "UNHEALTHY"):
+            raise DeploymentError(f"service {name!r} did not start: {_cause(now.message)}")
+        if time.monotonic() > deadline:
+            reason = _cause(now.message) or "its replicas are still starting"
+            raise DeploymentError(
+                f"service {name!r} is not up after {timeout_s:g} s: {reason}; give it more time or fewer resources"
+            )
+        time.sleep(_POLL_S)
+
+
+def _cause(message: str) -> str:
+    """The user's own error out of Serve's report, which is a page of frames."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR_LINE.match(line)]
+    line = (errors or lines or [""])[-1]
+    return line.removeprefix("eagleray.runtime.errors.")
+
+
+def _check_fits(name: str, resources: Resources) -> None:
+    """Says at once what no node of the cluster can ever give, where Serve would wait for it."""
+    wanted = resources.ray_options()
+    amounts = {
+        "CPU": wanted.get("num_cpus"),
+        "GPU": wanted.get("num_gpus"),
+        "memory": wanted.get("memory"),
+        **dict(resources.custom),
+    }
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    for kind, amount in amounts.items():
+        most = max((float(node.get(kind, 0)) for node in nodes), default=0.0)
+        if isinstance(amount, int | float) and amount > most:
+            raise DeploymentError(
+                f"service {name!r} asks {amount:g} {kind}, the largest node has {most:g}: ask for less or add a node"
+            )
+
+
+def _text(state: object) -> str:
+    """An enumeration's value, or the text itself."""
+    return str(getattr(state, "value", state))
+
+
+def _version_key(name: str) -> str:
+    return f"version:{name}"
+
+
+def _client() -> Any:
+    """Serve's client of this process, or None while Serve does not run."""
+    from ray.serve.context import _get_global_client
+
+    return _get_global_client(raise_if_no_controller_running=False)
+
+
+def _quieten() -> None:
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+
+
+def _serve_replicas_on_loopback() -> None:
+    """Keeps the port for calls between replicas on this machine when the whole cluster is this machine.
+
+    Serve opens it on every address and has no setting for it.
+    """
+    if ray.util.get_node_ip_address() != LOOPBACK:  # type: ignore[no-untyped-call]
+        return
+    from ray.serve._private import replica as serve_replica
+
+    replica: Any = serve_replica
+    add_port = replica.add_port_to_grpc_server
+
+    def add_loopback_port(server: object, address: str) -> int:
+        return int(add_port(server, address.replace("[::]", LOOPBACK)))
+
+    replica.add_port_to_grpc_server = add_loopback_port

@@ -1,0 +1,151 @@
+"""The whole call, with budgets of seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import psutil
+import pytest
+
+from eagleray.functions.automl import AutoMLOptions, fit
+from eagleray.functions.evaluate import average_precision
+from eagleray.functions.model_registry import ModelRegistry
+from eagleray.functions.search import Trial
+from eagleray.runtime.errors import DefinitionError, InputError
+from eagleray.runtime.settings import Settings
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sqlalchemy.exc.SADeprecationWarning",  # MLflow's models use a loader SQLAlchemy 2.1 deprecates
+    "ignore::DeprecationWarning:mlflow",
+)
+
+IGNORE = ("who",)
+
+
+def trainer_processes() -> list[psutil.Process]:
+    """The worker processes, by the title Ray gives them; those at work first."""
+    found = []
+    for one in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            title = (one.cmdline() or [""])[0]
+            if title.startswith("ray::TrainerActor"):
+                found.append((title != "ray::TrainerActor.run", one.pid, one))
+    return [one for _, _, one in sorted(found)]
+
+
+@pytest.fixture
+def options(tracked: Settings) -> AutoMLOptions:
+    return AutoMLOptions(settings=tracked, workers=2, ignore=IGNORE, model_name="clicks", experiment="tests")
+
+
+def test_a_table_becomes_a_registered_model_inside_the_budget(
+    ray_cluster: Settings, clicks: pl.DataFrame, options: AutoMLOptions
+) -> None:
+    seen: list[Trial] = []
+    more = replace(
+        options, on_trial=seen.append, feature_vector="clicks:v1", attachments={"profile.bin": b"p"}, tags={"team": "t"}
+    )
+    began = time.monotonic()
+    run = fit(clicks, label="clicked", budget_s=8.0, time_column="at", options=more)
+    assert time.monotonic() - began <= 8.0 + 3.0
+    assert run.leaderboard.height == len(seen) >= 4
+    assert set(run.leaderboard["learner"]) == {"xgboost", "lightgbm"}
+    assert run.leaderboard["average_precision"][0] > 0.6
+    assert run.metrics["average_precision"] >= run.leaderboard["average_precision"][0] - 0.01
+    assert run.model.features == ("a", "b", "c", "d", "night")
+    assert run.model.signature["night"] == "Boolean"
+
+    found = ModelRegistry(more.settings or Settings.from_env()).load(f"models:/clicks/{run.model.version}")
+    assert found.run_id == run.run_id
+    assert (found.feature_vector, found.attachments) == ("clicks:v1", {"profile.bin": b"p"})
+    rows = clicks.select(found.features).cast(pl.Float64).fill_null(np.nan).to_numpy()
+    assert found.predict(rows).tolist() == run.model.predict(rows).tolist()
+    assert average_precision(clicks["clicked"].to_numpy(), found.predict(rows)) > 0.7
+    assert np.abs(found.explain(rows).sum(axis=1) - found.margins(rows)).max() < 1e-4
+
+
+def test_a_worker_that_is_killed_costs_its_trial_not_the_search(
+    ray_cluster: Settings, clicks: pl.DataFrame, options: AutoMLOptions
+) -> None:
+    killed: list[int] = []
+
+    def kill_one(trial: Trial) -> None:
+        if not killed:
+            killed.append(trainer_processes()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    run = fit(
+        clicks,
+        label="clicked",
+        budget_s=8.0,
+        time_column="at",
+        options=replace(options, track=False, on_trial=kill_one),
+    )
+    assert killed
+    assert run.leaderboard["status"].to_list().count("failed") == 1
+    assert "its worker died" in run.leaderboard["error"][-1]
+    assert run.metrics["average_precision"] > 0.6
+
+
+def test_an_interrupt_ends_the_workers(ray_cluster: Settings, clicks: pl.DataFrame, options: AutoMLOptions) -> None:
+    workers: list[psutil.Process] = []
+
+    def interrupt(trial: Trial) -> None:
+        workers.extend(trainer_processes())
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            clicks,
+            label="clicked",
+            budget_s=60.0,
+            time_column="at",
+            options=replace(options, track=False, on_trial=interrupt),
+        )
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+    assert len(workers) == 2
+
+
+def test_regression_untracked(ray_cluster: Settings, clicks: pl.DataFrame, options: AutoMLOptions) -> None:
+    table = clicks.with_columns(price=10 + 3 * pl.col("a")).drop("clicked", "at")
+    run = fit(
+        table, label="price", metric="rmse", budget_s=3.0,
+        options=replace(options, track=False, learners=("lightgbm",), ensemble_size=1),
+    )  # fmt: skip
+    assert (run.run_id, run.model.task, len(run.model.members)) == ("", "regression", 1)
+    assert run.metrics["rmse"] < 1.0
+    rows = table.select(run.model.features).cast(pl.Float64).fill_null(np.nan).to_numpy()
+    assert run.model.predict(rows).mean() == pytest.approx(10, abs=0.5)
+
+
+@pytest.mark.parametrize("budget_s", [0.0, -1.0, float("nan")])
+def test_a_budget_must_be_above_zero(clicks: pl.DataFrame, budget_s: float) -> None:
+    with pytest.raises(InputError, match=r"budget_s is .*: give the seconds to search"):
+        fit(clicks, label="clicked", budget_s=budget_s)
+
+
+@pytest.mark.parametrize(
+    ("label", "metric", "options", "error", "says"),
+    [
+        ("klicked", "roc_auc", AutoMLOptions(ignore=IGNORE), InputError, "did you mean 'clicked'"),
+        ("clicked", "auc", AutoMLOptions(ignore=(*IGNORE, "at")), InputError, "no metric 'auc'"),
+        ("clicked", "roc_auc", AutoMLOptions(ignore=("at",)), InputError, r"'who' \(String\)"),
+        ("clicked", "roc_auc", AutoMLOptions(learners=()), InputError, "options.learners is empty"),
+        ("clicked", "roc_auc", AutoMLOptions(learners=("xgb",)), DefinitionError, "no learner 'xgb'"),
+        ("clicked", "roc_auc", AutoMLOptions(workers=0), InputError, "options.workers is 0"),
+        ("clicked", "roc_auc", AutoMLOptions(ensemble_size=0), InputError, "options.ensemble_size is 0"),
+        ("a", "roc_auc", AutoMLOptions(ignore=("at", "who")), InputError, "give 0 and 1, or metric='rmse'"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_before_anything_starts(
+    clicks: pl.DataFrame, label: str, metric: str, options: AutoMLOptions, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        fit(clicks, label=label, metric=metric, options=options)

@@ -1,0 +1,62 @@
+"""Our measures against scikit-learn's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics as oracle
+
+from eagleray.functions.evaluate import METRICS, average_precision, log_loss, measure, metric, rmse, roc_auc
+from eagleray.runtime.errors import InputError
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("distinct", [2, 7, 10_000], ids=["two scores", "many ties", "no ties"])
+def test_classification_measures_agree_with_scikit_learn(seed: int, distinct: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(300) < 0.2).astype(np.float32)
+    scores = rng.integers(1, distinct, 300, endpoint=True).astype(np.float32) / (distinct + 1)
+    assert roc_auc(labels, scores) == pytest.approx(oracle.roc_auc_score(labels, scores))
+    assert average_precision(labels, scores) == pytest.approx(oracle.average_precision_score(labels, scores))
+    assert log_loss(labels, scores) == pytest.approx(oracle.log_loss(labels, scores.astype(np.float64)))
+
+
+def test_rmse_agrees_with_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    labels, scores = rng.normal(size=(2, 100)).astype(np.float32)
+    assert rmse(labels, scores) == pytest.approx(oracle.root_mean_squared_error(labels, scores))
+
+
+def test_a_perfect_and_a_useless_score() -> None:
+    labels = np.array([0.0, 0.0, 1.0, 1.0])
+    assert average_precision(labels, labels) == roc_auc(labels, labels) == 1.0
+    assert average_precision(labels, np.zeros(4)) == roc_auc(labels, np.zeros(4)) == 0.5
+
+
+def test_log_loss_of_a_sure_mistake_is_finite() -> None:
+    assert np.isfinite(log_loss(np.array([1.0, 0.0]), np.array([0.0, 1.0])))
+
+
+@pytest.mark.parametrize("labels", [np.zeros(3), np.ones(3)], ids=["negatives", "positives"])
+def test_one_class_has_no_auc(labels: np.ndarray) -> None:
+    assert np.isnan(roc_auc(labels, np.array([0.1, 0.2, 0.3])))
+
+
+def test_no_positive_has_no_average_precision() -> None:
+    assert np.isnan(average_precision(np.zeros(3), np.array([0.1, 0.2, 0.3])))
+
+
+def test_loss_turns_every_metric_so_that_less_is_better() -> None:
+    assert metric("roc_auc").loss(0.9) == pytest.approx(0.1)
+    assert metric("rmse").loss(2.5) == 2.5
+
+
+def test_measure_gives_the_metrics_of_the_task() -> None:
+    labels = np.array([0.0, 1.0])
+    assert set(measure("regression", labels, labels)) == {"rmse"}
+    assert set(measure("classification", labels, labels)) == set(METRICS) - {"rmse"}
+
+
+def test_an_unknown_metric_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'roc_auc'"):
+        metric("rocauc")

@@ -1,0 +1,128 @@
+"""Tables, good and bad, to folds."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from eagleray.functions.learner import Fold
+from eagleray.functions.training_table import Split, features_of, to_fold
+from eagleray.runtime.errors import InputError
+
+FEATURES = ("a", "b", "c", "d", "night")
+
+
+def features(table: pl.DataFrame, label: str = "clicked", ignore: tuple[str, ...] = ("who", "at")) -> tuple[str, ...]:
+    return features_of(table, label=label, split=Split(), ignore=ignore)
+
+
+def fold_of(table: pl.DataFrame, split: Split, metric: str = "average_precision") -> Fold:
+    return to_fold(table, FEATURES, label="clicked", metric_name=metric, split=split)
+
+
+def test_features_are_the_numbers_and_booleans_in_the_tables_order(clicks: pl.DataFrame) -> None:
+    assert features(clicks) == FEATURES
+
+
+def test_the_split_columns_are_no_features(clicks: pl.DataFrame) -> None:
+    split = Split(time_column="at", column="night")
+    assert features_of(clicks, label="clicked", split=split, ignore=("who",)) == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.rename({"clicked": "clicks"}), "no label column 'clicked'; did you mean 'clicks'"),
+        (lambda t: t.clear(), "the table is empty"),
+        (lambda t: t.head(3), "3 rows are too few"),
+        (lambda t: t.with_columns(x=pl.lit("text")), r"cannot be features: 'x' \(String\); encode or ignore"),
+        (lambda t: t.with_columns(x=pl.lit(None, pl.Float64)), "nothing but nulls: 'x'; fill or ignore"),
+        (lambda t: t.with_columns(x=pl.lit(float("inf"))), "infinite values: 'x'"),
+        (lambda t: t.select("clicked", "who", "at"), "no feature column is left"),
+        (lambda t: t.drop("who"), "no column 'who'"),
+    ],
+)  # fmt: skip
+def test_a_table_that_cannot_work_says_why(clicks: pl.DataFrame, change, says: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match=says):
+        features(change(clicks))
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        (pl.lit(True), "is 1 in every row: give both classes"),
+        (pl.lit("yes"), "label 'clicked' is String"),
+        (pl.col("a").rank("ordinal").cast(pl.Int64) % 7, "has 7 values"),
+        (pl.when(pl.col("night")).then(pl.col("clicked")), "is unknown in"),
+    ],
+)
+def test_a_label_that_cannot_work_says_why(clicks: pl.DataFrame, label: pl.Expr, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        fold_of(clicks.with_columns(clicked=label), Split())
+
+
+def test_a_random_split_keeps_the_classes_in_proportion_and_every_row(clicks: pl.DataFrame) -> None:
+    fold = fold_of(clicks, Split(fraction=0.25))
+    assert (len(fold.x_train), len(fold.x_valid)) == (1500, 500)
+    assert fold.y_train.mean() == pytest.approx(fold.y_valid.mean(), abs=0.002)
+    assert np.nansum(fold.x[:, 0]) == pytest.approx(clicks["a"].sum(), rel=1e-4)
+
+
+def test_a_split_depends_on_its_seed_alone(clicks: pl.DataFrame) -> None:
+    first, again, other = (fold_of(clicks, Split(seed=seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first.x, again.x, equal_nan=True)
+    assert not np.array_equal(first.x, other.x, equal_nan=True)
+
+
+def test_a_time_split_judges_by_the_latest_rows(clicks: pl.DataFrame) -> None:
+    shuffled = clicks.sample(fraction=1.0, shuffle=True, seed=3)
+    fold = fold_of(shuffled, Split(fraction=0.1, time_column="at"))
+    late = clicks.sort("at").tail(200)
+    assert len(fold.x_valid) == 200
+    assert np.nansum(fold.x_valid[:, 0]) == pytest.approx(late["a"].sum(), rel=1e-4)
+
+
+def test_rows_of_one_instant_stay_on_one_side(clicks: pl.DataFrame) -> None:
+    fold = fold_of(clicks.with_columns(at=pl.int_range(pl.len()) // 700), Split(fraction=0.2, time_column="at"))
+    assert (len(fold.x_train), len(fold.x_valid)) == (1400, 600)
+
+
+def test_a_validation_column_leaves_out_its_nulls(clicks: pl.DataFrame) -> None:
+    day = pl.int_range(pl.len()) // 500
+    marked = clicks.with_columns(judges=pl.when(day == 3).then(True).when(day < 2).then(False))
+    fold = fold_of(marked, Split(column="judges"))
+    assert (len(fold.x_train), len(fold.x_valid)) == (1000, 500)
+
+
+@pytest.mark.parametrize(
+    ("split", "says"),
+    [
+        (Split(fraction=0.0), "validation_fraction is 0.0"),
+        (Split(fraction=1.0), "validation_fraction is 1.0"),
+        (Split(column="clicked_by"), "validation_column 'clicked_by' is String"),
+        (Split(column="clicked"), "the .* rows to learn from are all negative"),
+        (Split(column="all"), "leaves no rows to learn from"),
+        (Split(time_column="same"), "leaves no rows to learn from"),
+        (Split(time_column="gaps"), "time_column 'gaps' has 1000 nulls"),
+    ],
+)
+def test_a_split_that_cannot_work_says_why(clicks: pl.DataFrame, split: Split, says: str) -> None:
+    odd = clicks.with_columns(
+        clicked_by=pl.col("who"), all=pl.lit(True), same=pl.lit(1),
+        gaps=pl.when(pl.int_range(pl.len()) < 1000).then(1),
+    )  # fmt: skip
+    with pytest.raises(InputError, match=says):
+        fold_of(odd, split)
+
+
+def test_nulls_become_nan_and_booleans_numbers(clicks: pl.DataFrame) -> None:
+    fold = fold_of(clicks, Split())
+    assert np.isnan(fold.x[:, 1]).sum() == clicks["b"].null_count() > 0
+    assert set(np.unique(fold.x[:, 4])) == {0.0, 1.0}
+
+
+def test_regression_takes_any_number_as_its_label(clicks: pl.DataFrame) -> None:
+    fold = to_fold(clicks, ("b", "c"), label="a", metric_name="rmse", split=Split(fraction=0.5))
+    assert fold.task == "regression"
+    assert len(fold.y_valid) == 1000

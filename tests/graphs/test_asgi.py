@@ -1,0 +1,138 @@
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from eagleray.graphs.asgi import MAX_BODY_BYTES, GraphApp
+from eagleray.graphs.compile import Compiled
+from eagleray.graphs.graph import Graph
+
+from .parts import LinearModel, TableVector, fraud_graph
+
+BODY = {"id": "t1", "card_id": "7", "amount": 10}
+
+
+def ask(graph, *requests):
+    """The answers to (method, path, keyword arguments), all asked at the same time."""
+
+    async def run():
+        app = GraphApp(Compiled.of(graph), request_types={"amount": "float64"})
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return await asyncio.gather(
+                *(client.request(method, path, **arguments) for method, path, arguments in requests)
+            ), app
+
+    return asyncio.run(run())
+
+
+def one(method, path, graph=None, **arguments):
+    (response,), _ = ask(graph or fraud_graph(), (method, path, arguments))
+    return response
+
+
+def problem(response):
+    assert response.headers["content-type"] == "application/problem+json"
+    told = response.json()
+    assert told["status"] == response.status_code
+    assert told["request_id"] == response.headers["x-request-id"]
+    return told
+
+
+def test_an_object_and_a_list():
+    alone = one("POST", "/fraud", json=BODY).json()
+    assert alone == fraud_graph().test(BODY)
+    assert one("POST", "/fraud/", json=[BODY, BODY]).json() == [alone, alone]
+
+
+def test_requests_at_the_same_time_share_a_read():
+    requests = [("POST", "/fraud", {"json": BODY | {"id": str(place)}}) for place in range(20)]
+    responses, app = ask(fraud_graph(), *requests)
+    assert [response.json()["id"] for response in responses] == [str(place) for place in range(20)]
+    assert max(app._flow._reader.reads) > 1
+
+
+def test_the_request_id_is_echoed_or_made():
+    assert one("POST", "/fraud", json=BODY, headers={"x-request-id": "mine"}).headers["x-request-id"] == "mine"
+    made = one("POST", "/fraud", json={"card_id": "7", "amount": 1})
+    assert len(made.headers["x-request-id"]) == 32
+    assert made.json()["id"] == made.headers["x-request-id"]
+
+
+def test_explain_adds_up():
+    told = one("POST", "/fraud/explain", json=BODY).json()
+    assert told["base_value"] == -1.0
+    assert list(told["contributions"]) == ["amount", "cards__count_1d", "cards__sum_1d"]
+
+
+def test_pages():
+    assert one("GET", "/fraud/health").json() == {"status": "alive"}
+    assert one("GET", "/fraud/ready").json()["graph"] == "fraud"
+    spec = one("GET", "/fraud/openapi.json").json()
+    assert set(spec["paths"]) == {"/fraud", "/fraud/explain", "/fraud/health", "/fraud/ready"}
+    assert "POST /fraud/explain" in one("GET", "/fraud/docs").text
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "said"),
+    [
+        (b"{", 400, "no JSON"),
+        (b"", 400, "no JSON"),
+        (b"3", 400, "is a number"),
+        (b"[]", 400, "is an empty list"),
+        (b'[{"a":1},2]', 400, "item 1 of the list is a number"),
+        (b'{"amount":1}', 422, "lacks 'card_id'"),
+        (b'{"amount":"x","card_id":"7"}', 500, "TypeError"),
+        (b'{"amount":0,"card_id":"7"}', 422, "'amount' must be above 0"),
+        (b" " * (MAX_BODY_BYTES + 1), 413, "send the events in parts"),
+        (b"[" + b",".join([b"{}"] * 10_001) + b"]", 413, "10001 events"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said(content, status, said):
+    response = one("POST", "/fraud", content=content)
+    assert response.status_code == status
+    told = problem(response)
+    assert said in told["detail"]
+    assert "\n" not in told["detail"]
+    assert "site-packages" not in response.text
+
+
+def test_the_step_is_named():
+    assert problem(one("POST", "/fraud", json={"amount": 1}))["step"] == "enrich"
+    told = problem(one("POST", "/fraud", json={"card_id": "7", "amount": "x"}))
+    assert told["step"] == "positive"
+    assert "positive, line " in told["detail"]
+
+
+def test_other_paths_and_methods():
+    assert "there are /fraud, /fraud/explain" in problem(one("POST", "/fraud/nope", json={}))["detail"]
+    wrong = one("GET", "/fraud")
+    assert wrong.headers["allow"] == "POST"
+    assert problem(wrong)["status"] == 405
+    assert problem(one("POST", "/fraud/health"))["status"] == 405
+    assert one("POST", "/plain/explain", Graph("plain").to(print), json={}).status_code == 422
+
+
+def test_a_body_in_pieces_is_cut_off_when_it_grows_too_large():
+    async def pieces():
+        for _ in range(MAX_BODY_BYTES // 65_536 + 2):
+            yield b" " * 65_536
+
+    assert one("POST", "/fraud", content=pieces()).status_code == 413
+
+    async def small():
+        yield json.dumps(BODY).encode()[:10]
+        yield json.dumps(BODY).encode()[10:]
+
+    assert one("POST", "/fraud", content=small()).json()["id"] == "t1"
+
+
+def test_async_steps_run_too():
+    async def later(body):
+        await asyncio.sleep(0)
+        return body | {"amount": body["amount"] * 2}
+
+    g = Graph("fraud")
+    g.to(later).to(g.enrich(TableVector())).to(g.predict(LinearModel())).respond("amount")
+    assert one("POST", "/fraud", g, json=BODY).json()["amount"] == 20
+    assert one("POST", "/fraud/explain", g, json=BODY).json()["features"]["amount"] == 20

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from eagleray.autoscaling.scale import Scale
+from eagleray.graphs.graph import Graph
+from eagleray.runtime.errors import (
+    DeploymentError,
+    EaglerayError,
+    InputError,
+    ModelMismatch,
+    NotFoundError,
+    ServerUnavailable,
+)
+from eagleray.runtime.resources import Resources
+from eagleray.runtime.settings import Settings
+
+from .parts import FileTap, LinearModel, fraud_graph
+
+BODY = {"id": "t1", "card_id": "7", "amount": 10}
+SMALL = Resources(cpus=0.25)
+
+
+def post(url, content, **headers):
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname, parts.port, timeout=20)
+    try:
+        connection.request("POST", parts.path, content, headers)
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def tap_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tap") / "rows.jsonl"
+
+
+@pytest.fixture(scope="module")
+def endpoint(serving: Settings, tap_file: Path):
+    end = fraud_graph("cards").deploy(settings=serving, resources=SMALL, tap=FileTap(tap_file))
+    yield end
+    end.stop()
+
+
+def test_it_answers_as_in_process(endpoint, tap_file):
+    expected = fraud_graph().test(BODY)
+    assert endpoint.call(BODY) == expected
+    assert endpoint.call([BODY, BODY]) == [expected, expected]
+    rows = [json.loads(line) for line in tap_file.read_text().splitlines()]
+    assert rows[0][:3] == ["t1", [10.0, 2.0, 10.0], expected["score"]]
+    assert json.loads(tap_file.with_suffix(".names").read_text()) == list(LinearModel().features)
+
+
+def test_explain_over_http_adds_up_and_is_not_tapped(endpoint, tap_file):
+    before = tap_file.read_text()
+    told = endpoint.explain(BODY)
+    margin = told["base_value"] + sum(told["contributions"].values())
+    assert margin == pytest.approx(0.1)
+    assert tap_file.read_text() == before
+
+
+def test_errors_come_back_as_themselves(endpoint):
+    with pytest.raises(InputError, match=r"'amount' must be above 0 \(step positive\)"):
+        endpoint.call({"card_id": "7", "amount": -1})
+    with pytest.raises(InputError, match="lacks 'card_id'"):
+        endpoint.call({"amount": 1})
+    with pytest.raises(EaglerayError, match="TypeError"):
+        endpoint.call({"card_id": "7", "amount": "x"})
+
+
+def test_problems_over_http(endpoint):
+    for path, content, status in [
+        ("", b"{", 400),
+        ("/nope", b"{}", 404),
+        ("", b" " * (5 << 20), 413),
+        ("", b'{"amount":1}', 422),
+    ]:
+        got, headers, body = post(endpoint.url + path, content)
+        assert got == status
+        assert headers["content-type"] == "application/problem+json"
+        assert json.loads(body)["status"] == status
+
+
+def test_one_request_id_and_no_growing_headers(endpoint):
+    sizes = set()
+    for _ in range(30):
+        _, headers, _ = post(endpoint.url, json.dumps(BODY).encode(), **{"x-request-id": "mine"})
+        assert headers.get_all("x-request-id") == ["mine"]
+        sizes.add(len(headers))
+    assert len(sizes) == 1
+    _, headers, body = post(endpoint.url, b'{"card_id":"7","amount":1}')
+    assert headers.get_all("x-request-id") == [json.loads(body)["id"]]
+
+
+def test_several_clients_at_once_get_their_own_answers(endpoint):
+    wrong = []
+
+    def client(place):
+        for turn in range(40):
+            name = f"{place}-{turn}"
+            if endpoint.call(BODY | {"id": name, "amount": turn + 1})["id"] != name:
+                wrong.append(name)
+
+    threads = [threading.Thread(target=client, args=(place,)) for place in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_the_same_content_again_changes_nothing(endpoint, serving, tap_file):
+    began = time.monotonic()
+    again = fraud_graph("cards").deploy(settings=serving, resources=SMALL, tap=FileTap(tap_file))
+    assert again == endpoint
+    assert time.monotonic() - began < 2
+
+
+def test_a_killed_replica_answers_again(endpoint):
+    (pid,) = endpoint.status().replica_pids
+    os.kill(pid, 9)
+    by = time.monotonic() + 30
+    while endpoint.status().replica_pids in ((), (pid,)):
+        with contextlib.suppress(ServerUnavailable):  # what was in flight on the killed replica
+            assert endpoint.call(BODY)["id"] == "t1"
+        assert time.monotonic() < by
+    assert endpoint.call(BODY)["id"] == "t1"
+
+
+def test_a_new_version_takes_over_and_a_broken_one_does_not(serving):
+    def build(offset):
+        def shift(body):
+            return body | {"amount": body["amount"] + offset}
+
+        model = LinearModel(features=("amount",), weights=(1.0,), base=0.0)
+        g = Graph("shifted")
+        return g.to(shift).to(g.predict(model)).respond("amount")
+
+    first = build(1).deploy(settings=serving, resources=SMALL)
+    assert first.call({"amount": 1})["amount"] == 2
+    second = build(2).deploy(settings=serving, resources=SMALL)
+    assert second.version != first.version
+    assert second.call({"amount": 1})["amount"] == 3
+    with pytest.raises(ModelMismatch):
+        fraud_graph("shifted", model=LinearModel(features=("other",), weights=(1.0,))).deploy(settings=serving)
+    assert second.call({"amount": 1})["amount"] == 3
+    second.stop()
+    with pytest.raises(NotFoundError, match="no service"):
+        second.call({"amount": 1})
+
+
+def test_load_moves_the_replicas_and_is_told(serving):
+    g = Graph("busy")
+    scale = Scale(min=1, max=2, target=2, up_delay_s=1, down_delay_s=2)
+    end = g.to(spin).respond().deploy(settings=serving, resources=SMALL, scale=scale)
+    until = time.monotonic() + 40
+    grown = threading.Event()
+
+    def client():
+        while not grown.is_set() and time.monotonic() < until:
+            end.call({"ms": 5})
+
+    threads = [threading.Thread(target=client) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    while not any(decision.after == 2 for decision in end.scaling()) and time.monotonic() < until:
+        assert end.status().state in ("RUNNING", "DEPLOYING")
+    grown.set()
+    for thread in threads:
+        thread.join()
+    up = end.scaling()[0]
+    assert (up.before, up.after) == (1, 2)
+    assert 4.4 < up.load < 12
+    assert "in flight for 1 s needs 2" in up.reason
+    while end.scaling()[-1].after != 1:
+        assert time.monotonic() < until
+    end.stop()
+
+
+def spin(body):
+    """Keeps a replica busy for some milliseconds, as a model would."""
+    end = time.perf_counter() + body["ms"] / 1000
+    while time.perf_counter() < end:
+        pass
+
+
+def test_a_replica_that_cannot_start_is_told_in_a_line(serving):
+    class Needy:
+        def setup(self):
+            raise FileNotFoundError("no weights at /models/x")
+
+        def __call__(self, body):
+            return body
+
+    # In the deploying process the same setup would fail first; only replicas lack the file here.
+    class OnlyThere(Needy):
+        deployer = os.getpid()
+
+        def setup(self):
+            if os.getpid() != self.deployer:
+                super().setup()
+
+    with pytest.raises(DeploymentError, match="FileNotFoundError: no weights"):
+        Graph("needy").to(OnlyThere).respond().deploy(settings=serving, resources=SMALL)

@@ -1,0 +1,37 @@
+import pytest
+
+from eagleray.graphs.load_meter import LoadMeter
+
+
+def test_waits_and_work_over_time():
+    meter = LoadMeter(0)
+    meter.begin(1_000_000, arrived_us=500_000)  # waited 0.5 s
+    meter.end(1_500_000)
+    meter.begin(1_500_000)
+    assert meter.mean(2_000_000) == pytest.approx((0.5 + 0.5 + 0.5) / 2)
+    assert meter.mean(3_000_000) == 1.0
+    meter.end(3_000_000)
+    assert meter.mean(4_000_000) == 0.0
+
+
+def test_twelve_who_ask_one_after_the_other_are_twelve():
+    """Twelve callers in a closed loop on one worker: each request waits for eleven others."""
+    meter, now_us = LoadMeter(0), 0
+    last = [0] * 12
+    for turn in range(1_200):
+        caller = turn % 12
+        meter.begin(now_us, arrived_us=max(last[caller], 1))
+        now_us += 1_000
+        meter.end(now_us)
+        last[caller] = now_us
+    assert meter.mean(now_us) == pytest.approx(12, rel=0.02)
+
+
+def test_clocks_that_jump_do_no_harm():
+    meter = LoadMeter(1_000)
+    meter.begin(500, arrived_us=2_000)
+    meter.end(400)
+    assert meter.mean(1_000) == 0.0
+    meter.begin(2_000, arrived_us=-(10**15))
+    meter.end(2_000)
+    assert meter.mean(61_002_000) == pytest.approx(60_000_000 / 61_000_000, rel=0.01)

@@ -1,0 +1,91 @@
+"""describe, against numpy on random columns."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+import pytest
+from eagleray import hub
+from eagleray.runtime.errors import FeatureNotFound, InputError
+from eagleray.runtime.settings import Settings
+
+describe = hub.load("hub://describe")
+
+
+def frame() -> pl.DataFrame:
+    random = np.random.default_rng(7)
+    amount = random.gamma(2.0, 30.0, 1000)
+    fraud = (amount + random.normal(0, 40, 1000) > 120).astype(int)
+    place = np.where(fraud, random.choice(["a", "b"], 1000), random.choice(["b", "c", "d"], 1000))
+    columns = {"amount": amount, "count": random.integers(0, 9, 1000), "place": place, "fraud": fraud}
+    table = pl.DataFrame(columns).with_columns(night=pl.col("count") > 6)
+    holes = pl.when(pl.int_range(pl.len()) % 10 == 0).then(None).otherwise(pl.col("amount")).alias("holes")
+    return table.with_columns(holes, nan=pl.when(pl.col("count") == 0).then(float("nan")).otherwise(1.5))
+
+
+def rows(table: pl.DataFrame) -> dict[str, dict[str, object]]:
+    return {str(row["column"]): row for row in table.iter_rows(named=True)}
+
+
+@pytest.mark.parametrize("name", ["amount", "count", "holes"])
+def test_numbers_match_numpy(name: str) -> None:
+    table = frame()
+    values = table.get_column(name).drop_nulls().to_numpy().astype(float)
+    found = rows(describe(table))[name]
+    oracle = [values.mean(), values.std(ddof=1), values.min(), *np.quantile(values, [0.25, 0.5, 0.75]), values.max()]
+    stats = ["mean", "std", "min", "p25", "p50", "p75", "max"]
+    np.testing.assert_allclose([found[stat] for stat in stats], oracle)  # type: ignore[arg-type]
+    assert (found["count"], found["nulls"]) == (len(values), 1000 - len(values))
+    assert found["distinct"] == len(set(values))
+
+
+def test_other_types() -> None:
+    table = frame().with_columns(ts=pl.lit(datetime(2024, 1, 1)), none=None)  # noqa: DTZ001 - any time will do
+    found = rows(describe(table))
+    assert (found["place"]["distinct"], found["place"]["mean"], found["place"]["dtype"]) == (4, None, "String")
+    assert found["night"]["mean"] == pytest.approx(table.get_column("night").mean())
+    assert (found["nan"]["nulls"], found["nan"]["max"]) == ((table.get_column("count") == 0).sum(), 1.5)
+    assert (found["none"]["count"], found["none"]["distinct"], found["ts"]["distinct"]) == (0, 0, 1)
+    assert found["nan"].keys() == {"column", "dtype", "count", "nulls", "distinct", "mean", "std", "min", "p25",
+                                   "p50", "p75", "max"}  # fmt: skip
+
+
+def test_relation_to_a_label() -> None:
+    table = frame()
+    found = rows(describe(table, label="fraud"))
+    expected = abs(np.corrcoef(table.get_column("amount"), table.get_column("fraud"))[0, 1])
+    assert found["amount"]["relation"] == pytest.approx(expected)
+    y = table.get_column("fraud").to_numpy()
+    place = table.get_column("place").to_numpy()
+    between = sum(y[place == one].size * (y[place == one].mean() - y.mean()) ** 2 for one in set(place))
+    assert found["place"]["relation"] == pytest.approx((between / ((y - y.mean()) ** 2).sum()) ** 0.5)
+    assert found["fraud"]["relation"] is None
+    words = table.with_columns(fraud=pl.when(pl.col("fraud") == 1).then(pl.lit("yes")).otherwise(pl.lit("no")))
+    assert rows(describe(words, label="fraud"))["amount"]["relation"] == pytest.approx(expected)
+    constant = table.with_columns(fraud=0)
+    assert rows(describe(constant, label="fraud"))["place"]["relation"] == 0
+
+
+def test_bad_input() -> None:
+    with pytest.raises(FeatureNotFound, match="did you mean 'fraud'"):
+        describe(frame(), label="fruad")
+    with pytest.raises(InputError, match="4 distinct values"):
+        describe(frame(), label="place")
+    with pytest.raises(InputError, match="takes a frame, not a object"):
+        describe(object())
+    with pytest.raises(InputError, match="no columns"):
+        describe(pl.DataFrame())
+
+
+def test_empty_and_foreign_frames() -> None:
+    assert rows(describe(frame().clear(), label="fraud"))["amount"]["count"] == 0
+    assert rows(describe(frame().to_arrow()))["amount"]["count"] == 1000
+    assert rows(describe(frame().lazy()))["count"]["count"] == 1000
+    assert describe({"x": [1, 2]}).get_column("mean").to_list() == [1.5]
+
+
+def test_on_ray(ray_cluster: Settings) -> None:
+    (found,) = describe.map([frame()])
+    assert found.equals(describe(frame()))

@@ -1,0 +1,40 @@
+from eagleray.runtime.haproxy_launch import narrowed
+
+WRITTEN = """global
+    log 127.0.0.1:514 local0 info
+    stats socket /tmp/x/h.sock mode 666
+frontend prometheus
+    bind :9101
+frontend http_frontend
+    bind 127.0.0.1:8000
+    acl healthcheck path -i /-/healthz
+backend default_backend
+    http-request return status 404 content-type text/plain lf-string "Path not found."
+backend http-fraud
+    server a 127.0.0.1:30000 check
+listen stats
+  bind *:8404
+  stats enable
+"""
+
+
+def test_every_port_is_on_loopback():
+    binds = [line.split()[1] for line in narrowed(WRITTEN).splitlines() if line.strip().startswith("bind ")]
+    assert binds == ["127.0.0.1:9101", "127.0.0.1:8000", "127.0.0.1:8404"]
+    for anywhere in ("bind *:1", "bind :1", "bind 0.0.0.0:1", "bind [::]:1", "bind :::1"):
+        assert narrowed(anywhere) == "bind 127.0.0.1:1"
+
+
+def test_no_log_goes_to_a_port_that_may_be_anyone_s():
+    assert "514" not in narrowed(WRITTEN)
+
+
+def test_requests_carry_their_time_and_it_stays_so_when_written_again():
+    once = narrowed(WRITTEN)
+    assert once.index("bind 127.0.0.1:8000") < once.index("set-header x-request-start") < once.index("acl healthcheck")
+    assert narrowed(once) == once
+
+
+def test_unknown_paths_get_a_problem_document():
+    assert "application/problem+json" in narrowed(WRITTEN)
+    assert "Path not found" not in narrowed(WRITTEN)

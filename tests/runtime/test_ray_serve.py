@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from eagleray.runtime.errors import DeploymentError
+from eagleray.runtime.resources import Resources
+from eagleray.runtime.settings import Settings
+
+
+class Echo:
+    """The smallest application: says which process answers."""
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "lifespan":
+            while True:
+                message = await receive()
+                await send({"type": message["type"] + ".complete"})
+                if message["type"] == "lifespan.shutdown":
+                    return
+        body = json.dumps({"pid": os.getpid(), "nice": os.nice(0)}).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": body})
+
+
+def broken():
+    raise ValueError("the model file is gone")
+
+
+def get(url):
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
+    try:
+        connection.request("GET", parts.path)
+        response = connection.getresponse()
+        return response.status, response.getheader("content-type"), response.read()
+    finally:
+        connection.close()
+
+
+def deploy(name, build, **options):
+    from eagleray.autoscaling.ray_policy import autoscaling_config
+    from eagleray.autoscaling.scale import Scale
+    from eagleray.runtime import ray_serve
+
+    packed = ray_serve.pack(build, modules=[__name__])
+    settled = {"resources": Resources(cpus=0.25), "version": "1"} | options
+    return ray_serve.deploy(name, packed, autoscaling=autoscaling_config(Scale()), **settled)
+
+
+def test_a_service_answers_survives_a_kill_and_goes(serving: Settings):
+    from eagleray.runtime import ray_serve
+
+    url = deploy("echo", Echo)
+    status, _, body = get(url)
+    assert status == 200
+    told = json.loads(body)
+    now = ray_serve.status("echo")
+    assert (now.state, now.replicas, now.replica_pids) == ("RUNNING", 1, (told["pid"],))
+    assert told["nice"] == 0
+
+    # The same version is left alone.
+    assert deploy("echo", Echo) == url
+    assert ray_serve.status("echo").replica_pids == (told["pid"],)
+
+    os.kill(told["pid"], 9)
+    again_by = time.monotonic() + 30
+    while True:
+        status, content_type, body = get(url)
+        if status == 200 and json.loads(body)["pid"] != told["pid"]:
+            break
+        assert status == 200 or content_type == "application/problem+json"
+        assert time.monotonic() < again_by
+
+    ray_serve.delete("echo")
+    assert ray_serve.status("echo").state == "NOT_STARTED"
+    status, content_type, body = get(url)
+    assert (status, content_type) == (404, "application/problem+json")
+    assert json.loads(body)["status"] == 404
+
+
+def test_what_keeps_a_service_from_starting_is_told_in_a_line(serving: Settings):
+    from eagleray.runtime import ray_serve
+
+    with pytest.raises(DeploymentError, match="asks 64 GPU, the largest node has 0"):
+        deploy("greedy", Echo, resources=Resources(gpu=64))
+    with pytest.raises(DeploymentError, match=r"'broken' did not start: ValueError: the model file is gone$"):
+        deploy("broken", broken)
+    assert ray_serve.status("broken").state == "NOT_STARTED"
+
+
+def test_what_cannot_travel_is_told(serving: Settings):
+    import threading
+
+    lock = threading.Lock()
+
+    def holds_a_lock():
+        return lock
+
+    with pytest.raises(DeploymentError, match=r"cannot travel.*setup\(\)"):
+        deploy("lock", holds_a_lock)
