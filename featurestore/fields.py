@@ -65,6 +65,23 @@ def joined(parts: list[Fields]) -> dict[Field, Column]:
     return {field: _joined([part[field] for part in parts]) for field in parts[0]}
 
 
+def nothing(fields: Fields, count: int) -> dict[Field, Column]:
+    """The empty state, `count` times."""
+    return {field: _empty(field, column, count) for field, column in fields.items()}
+
+
+def spread(fields: Fields, places: NDArray[np.intp], count: int) -> dict[Field, Column]:
+    """Entries put at `places` among `count`; the empty state elsewhere."""
+    made: dict[Field, Column] = {}
+    for field, column in fields.items():
+        whole = made[field] = _empty(field, column, count)
+        if isinstance(whole, Fixed) and isinstance(column, Fixed):
+            whole.hi[places], whole.lo[places] = column.hi, column.lo
+        elif not isinstance(whole, Fixed) and not isinstance(column, Fixed):
+            whole[places] = column
+    return made
+
+
 def over_ranges(fields: Fields, starts: Int64s, ends: Int64s) -> dict[Field, Column]:
     """Merges the entries of [start, end) for each pair; empty ranges give the empty state, ranges may overlap."""
     merged: dict[Field, Column] = {}
@@ -95,6 +112,15 @@ def _merge(field: Field, column: Column, starts: NDArray[np.intp]) -> Column:
     if field.kind == "max":
         return np.maximum.reduceat(column, starts)
     return np.add.reduceat(column, starts)
+
+
+def _empty(field: Field, column: Column, count: int) -> Column:
+    if isinstance(column, Fixed):
+        return Fixed(np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.uint64))
+    if field.kind in ("min", "max"):
+        extremes: NDArray[Any] = np.full_like(column, identity(field), shape=count)
+        return extremes
+    return np.zeros(count, dtype=np.int64)
 
 
 def _joined(columns: list[Column]) -> Column:

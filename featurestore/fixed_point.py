@@ -72,6 +72,8 @@ def range_sums(values: Fixed, starts: Int64s, ends: Int64s) -> Fixed:
 
 def to_floats(values: Fixed, *, scale: int) -> Floats:
     """The nearest float64 of each number (ties to even; sizes below 2**117 units)."""
+    if not values.hi.any():
+        return np.ldexp(values.lo.astype(np.float64), -scale)
     negative = values.hi < 0
     size = _negated_where(negative, values.hi, values.lo)
     big = np.ldexp(size.hi.astype(np.float64), 64)

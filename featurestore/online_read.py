@@ -72,27 +72,32 @@ class VectorReader:
                 raise DefinitionError(
                     f"{self.vector.name}: {name!r} is {dtype}; a model reads numbers, drop or encode it"
                 )
+        asked, columns = self._columns(rows)
         if self.vector.on_demand_columns:
-            numbers = [pl.col(name).cast(pl.Float64).fill_null(np.nan) for name in self.names]
-            return self.frame(rows).select(numbers).to_numpy()
-        # Straight to the matrix: a frame of one row costs more than reading its features did.
-        _, columns = self._columns(rows)
+            completed = self._completed(asked, columns)
+            columns |= {name: completed[name] for name in self.vector.on_demand_columns}
         matrix = np.empty((len(rows), len(self.names)), dtype=np.float64)
         for place, name in enumerate(self.names):
             column = columns[name]
-            if isinstance(column, Values):
-                matrix[:, place] = np.where(column.present, column.values, np.nan)
-            else:
+            if not isinstance(column, Values):
                 matrix[:, place] = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+            elif column.present.all():
+                matrix[:, place] = column.values
+            else:
+                matrix[:, place] = np.where(column.present, column.values, np.nan)
         return matrix
 
     def frame(self, rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
         """Requests to a typed frame with the columns `names`, nulls and text exact."""
-        asked, columns = self._columns(rows)
-        made = {name: series(column) if isinstance(column, Values) else column for name, column in columns.items()}
+        return self._completed(*self._columns(rows)).select(self.names)
+
+    def _completed(self, asked: list[int], columns: Mapping[str, Values | pl.Series]) -> pl.DataFrame:
+        made = [
+            (series(column) if isinstance(column, Values) else column).alias(name) for name, column in columns.items()
+        ]
         if self.vector.event_time is not None:
-            made[self.vector.event_time] = pl.Series(asked, dtype=pl.Int64).cast(POLARS["timestamp"])
-        return self.vector.completed(pl.DataFrame(made)).select(self.names)
+            made.append(pl.Series(self.vector.event_time, asked, dtype=pl.Int64).cast(POLARS["timestamp"]))
+        return self.vector.completed(pl.DataFrame(made))
 
     def _columns(self, rows: Sequence[Mapping[str, object]]) -> tuple[list[int], dict[str, Values | pl.Series]]:
         """When each request asks (its event time, or now), and the request's and the stored columns at that moment.

@@ -61,8 +61,13 @@ def pruned(tiles: Tiles, ring: Ring, max_ts_us: Int64s) -> Tiles:
 
 def window_state(tiles: Tiles, first_tile: Int64s) -> Fields:
     """The merged state of each key's tiles from `first_tile` on; `first_tile` has one entry a key."""
-    starts, ends = tiles.spans(len(first_tile))
-    inside = tiles.tiles >= first_tile[tiles.codes]
-    # A key's tiles ascend, so those inside are its last ones.
-    counted = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(inside)])
-    return state.over_ranges(tiles.fields, ends - (counted[ends] - counted[starts]), ends)
+    codes, fields = tiles.codes, tiles.fields
+    inside = tiles.tiles >= first_tile[codes]
+    if not inside.all():
+        kept = np.flatnonzero(inside)
+        codes, fields = codes[kept], state.take(fields, kept)
+    if not len(codes):
+        return state.nothing(fields, len(first_tile))
+    starts = np.flatnonzero(np.append(True, codes[1:] != codes[:-1]))
+    merged = state.merge_runs(fields, starts)
+    return merged if len(starts) == len(first_tile) else state.spread(merged, codes[starts], len(first_tile))
