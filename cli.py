@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
-import eagleray
 import typer
+
+import eagleray
 from eagleray.runtime.errors import EaglerayError
 from eagleray.runtime.settings import Settings
 

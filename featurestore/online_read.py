@@ -104,7 +104,7 @@ class VectorReader:
 
         An entity whose newest event is later is answered as of just after that event.
         """
-        asked = [self._moment(row) for row in rows]
+        asked = [self.moment_us(row) for row in rows]
         columns: dict[str, Values | pl.Series] = {}
         if self.vector.request:
             columns |= request_values(rows, self.vector.request, owner=self.vector.name)
@@ -121,7 +121,8 @@ class VectorReader:
             columns |= {ref.column: found[ref.column] for ref in item.refs}
         return asked, columns
 
-    def _moment(self, row: Mapping[str, object]) -> int:
+    def moment_us(self, row: Mapping[str, object]) -> int:
+        """When a request asks: its event time, or now."""
         column = self.vector.event_time
         if column is None:
             return time.time_ns() // 1000

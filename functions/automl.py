@@ -19,6 +19,7 @@ from .evaluate import metric as metric_named
 from .learner import LEARNERS, Fold, learner
 from .model import Member, Model
 from .model_registry import ModelRegistry
+from .refit import Part, fit_parts
 from .run import Run, Tracker, tracker
 from .search import Search, Trial, leaderboard
 from .trainer import Pool
@@ -35,8 +36,9 @@ class AutoMLOptions:
     `ignore`: columns that are no features (keys, texts). `validation_column`: a Boolean column that is true
     where a row judges, false where it teaches, null where it is left out. `workers`: None for one a CPU of
     the cluster. `ensemble_size`: up to so many boosters are averaged where that judges as well as the best
-    alone; 1 for the fastest predictions. `model_name`: empty for the label's name. `attachments`: bytes that travel with the model, by file name. `on_trial` is
-    called with each finished trial. `track` False keeps everything in this process.
+    alone; 1 for the fastest predictions. `model_name`: empty for the label's name. `attachments`: bytes that
+    travel with the model, by file name. `on_trial` is called with each finished trial. `track` False keeps
+    everything in this process.
     """
 
     learners: Sequence[str] = tuple(LEARNERS)
@@ -60,10 +62,12 @@ class AutoMLOptions:
 class AutoMLRun:
     """A finished search: the model (registered when tracked), every trial, and what the model came to.
 
-    `metrics` are those of the model on the validation rows, before its final fit on all rows.
+    `recipe` is what the model was made of, for `refit`. `metrics` are those of the model on the validation rows,
+    before its final fit on all rows.
     """
 
     model: Model
+    recipe: tuple[Part, ...]
     leaderboard: pl.DataFrame = field(repr=False)
     metrics: Mapping[str, float]
     run_id: str
@@ -135,15 +139,16 @@ def fit(
 
     margins = np.mean([tuning.margins[number] for number in boosters], axis=0)
     metrics = measure(fold.task, fold.y_valid, link(margins, fold.task))
-    made_by = {trial.number: trial.learner for trial in search.trials}
+    trials = {trial.number: trial for trial in search.trials}
+    recipe = tuple(Part(trials[n].learner, trials[n].config, trials[n].rounds) for n in boosters)
     model = Model(
         name=options.model_name or label,
         task=fold.task,
         label=label,
         features=features,
         members=tuple(
-            Member(made_by[number], learners[made_by[number]].booster(data), 1.0 / len(boosters))
-            for number, data in boosters.items()
+            Member(part.learner, learners[part.learner].booster(data), 1.0 / len(recipe))
+            for part, data in zip(recipe, boosters.values(), strict=True)
         ),
         metrics=metrics,
         signature={name: str(table[name].dtype) for name in features},
@@ -161,11 +166,20 @@ def fit(
         model = store.write(model, options=options, params=about, board=board)
     return AutoMLRun(
         model=model,
+        recipe=recipe,
         leaderboard=board,
         metrics=metrics,
         run_id=model.run_id,
         seconds=time.monotonic() - began,
     )
+
+
+def refit(run: AutoMLRun, table: pl.DataFrame, *, seed: int = 0) -> Model:
+    """What the search chose, fitted on other rows of the same columns (a later week, say), in this process.
+
+    Neither searched nor tracked: the model has no version. Raises `InputError` for a table that lacks a column.
+    """
+    return fit_parts(run.recipe, run.model, table, seed=seed)
 
 
 class _Store:

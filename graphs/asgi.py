@@ -39,13 +39,17 @@ class _Refused(Exception):
 class GraphApp:
     """Below the graph's name: POST / (an event or a list) and /explain; GET /health, /ready, /docs, /openapi.json.
 
-    Every answer carries the request's x-request-id (the caller's, else a new one). Errors are problem documents:
+    Every answer carries the request's x-request-id (the caller's, else a new one); without
+    `adds_request_id` the server in front does it, as Serve does. Errors are problem documents:
     400 malformed, 404, 405, 413 too large, 422 does not fit, 5xx ours.
     """
 
-    def __init__(self, compiled: Compiled, *, request_types: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, compiled: Compiled, *, request_types: dict[str, str] | None = None, adds_request_id: bool = True
+    ) -> None:
         self._compiled = compiled
         self._flow = compiled.flow
+        self._adds_request_id = adds_request_id
         self._prefix = f"/{self._flow.name}"
         self._gatherer = Gatherer(self._flow)
         self._meter = LoadMeter(time.time_ns() // 1_000)
@@ -97,8 +101,9 @@ class GraphApp:
         headers = [
             (b"content-type", content_type),
             (b"content-length", str(len(body)).encode()),
-            (b"x-request-id", request_id),
         ]
+        if self._adds_request_id:
+            headers.append((b"x-request-id", request_id))
         if allow:
             headers.append((b"allow", allow.encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})

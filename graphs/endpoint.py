@@ -71,9 +71,10 @@ def deploy(
     from ..autoscaling import ray_policy
     from ..runtime import ray_serve
 
-    name, content = graph.name, version(steps)
-    wanted = hashlib.sha256(f"{content}\0{settings}\0{scale}\0{resources}\0{tap!r}".encode()).hexdigest()
+    name = graph.name
     packed = ray_serve.pack(_build(name, steps, settings, tap), modules=modules(steps, *([tap] if tap else [])))
+    content = version(steps)
+    wanted = hashlib.sha256(f"{content}\0{settings}\0{scale}\0{resources}\0{tap!r}".encode()).hexdigest()
     if ray_serve.status(name).state == "NOT_STARTED":
         ray_policy.forget(name)
     url = ray_serve.deploy(
@@ -95,6 +96,6 @@ def _build(name: str, steps: tuple[Step, ...], settings: Settings, tap: TapSourc
     def build() -> GraphApp:
         vector = next((step.subject for step in steps if step.kind == "enrich"), None)
         made = compiled(name, steps, settings=settings, tap=tap)
-        return GraphApp(made, request_types=dict(getattr(vector, "request", {})))
+        return GraphApp(made, request_types=dict(getattr(vector, "request", {})), adds_request_id=False)
 
     return build

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..runtime.errors import DefinitionError, InputError
 from .check import check_features
-from .event import Batch, Event
+from .event import Batch, Body, Event
 from .step import Floats, Predictor, Reader, Step, Tap
 
 # What it returns is awaited, when it is an async step.
@@ -36,6 +36,8 @@ class Flow:
         self.feature_names: tuple[str, ...] = self.model.features if self.model is not None else ()
         self._reader = reader
         self._tap = tap
+        # A request that says when it happened is watched at that time: a replayed day is profiled as that day.
+        self._moment_us: Callable[[Body], int] | None = getattr(reader, "moment_us", None)
         self._order: list[int] | None = None
         if any(step.kind == "enrich" for step in steps):
             if reader is None:
@@ -138,9 +140,11 @@ class Flow:
         tap = self._tap
         if tap is not None:
             now_us = time.time_ns() // 1_000
+            moment_us = self._moment_us
             for event in batch.events:
                 if event.row is not None and event.score is not None:
-                    tap.put(event.id, event.row, event.score, now_us)
+                    ts_us = now_us if moment_us is None else moment_us(event.body)
+                    tap.put(event.id, event.row, event.score, ts_us)
         return answers
 
     def _stage(self, step: Step) -> Stage:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
-import ray  # noqa: F401 (psutil lies inside Ray's wheel and can be imported once ray is)
+import psutil
 
 from .errors import EaglerayError
 
 GRACE_S = 2.0
-psutil: Any = importlib.import_module("psutil")
 
 
 def tree(pid: int) -> list[tuple[int, float]]:

@@ -13,13 +13,14 @@ import os
 import secrets
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import haproxy_launch, ray_environment
+from . import haproxy_launch, ray_environment, ray_guardian
 from .errors import ServerUnavailable, StorageError
 from .ray_environment import LOOPBACK
 from .settings import Settings
@@ -40,6 +41,7 @@ class _Session:
     serve_port: int | None = None
     dashboard_url: str | None = None
     environment: tuple[str, ...] = ()
+    guardian: subprocess.Popen[bytes] | None = None
     exit_hook: bool = False
 
 
@@ -94,6 +96,8 @@ def stop() -> None:
         if folder is not None:
             psutil_processes.end(processes, wait_s=1.0)
             shutil.rmtree(folder, ignore_errors=True)
+            ray_guardian.dismiss(_session.guardian)
+            _session.guardian = None
         for name in _session.environment:
             os.environ.pop(name, None)
         _session.environment = ()
@@ -137,6 +141,7 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
     _sweep(_short_temp())
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=_short_temp()))
     _session.folder = folder
+    _session.guardian = ray_guardian.start(folder)
     dashboard_port = free_port() if dashboard else None
     try:
         _set_environment(folder, token)

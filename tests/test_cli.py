@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from eagleray import cli
 from eagleray.runtime.doctor import Check, checks
 from eagleray.runtime.settings import Settings

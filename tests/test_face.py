@@ -9,8 +9,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-import eagleray
 import pytest
+
+import eagleray
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORT_LIMIT_S = 0.5

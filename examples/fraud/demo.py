@@ -102,7 +102,7 @@ def run(options: DemoOptions, stages: Stages, store: FeatureStore) -> dict[str, 
         endpoint = deploy(store, watch)
         stage.say(endpoint.url)
     with stages.stage("serve") as stage:
-        answers = serve_day(store, endpoint, days.served)
+        answers = serve_day(store, endpoint, days)
         stage.say(f"{len(answers.latencies_ms):,} requests, p50 {answers.quantile_ms(0.5):.1f} ms")
         stage.check(refuses(endpoint), "a malformed request was not refused with a reason")
     with stages.stage("monitor") as stage:
@@ -227,14 +227,17 @@ def requests_of(payments: pl.DataFrame, *, prefix: str = "", times: float = 1.0)
     ]
 
 
-def serve_day(store: FeatureStore, endpoint: Endpoint, day: pl.DataFrame) -> Answers:
-    """The day over HTTP, hour by hour, each hour's payments stored after it; the last hours' amounts are shifted."""
+def serve_day(store: FeatureStore, endpoint: Endpoint, days: Days) -> Answers:
+    """The last day over HTTP, hour by hour; what an hour brought counts in the next. The late amounts are shifted."""
     answers, clients = Answers(), Clients(endpoint.call, CLIENTS)
-    with store.stream(declared.customers), store.stream(declared.terminals):
-        for _, payments in track(list(day.group_by(pl.col("ts").dt.hour(), maintain_order=True)), "serve a day"):
-            later = payments["ts"][0].hour >= SHIFT_HOUR
-            hour = requests_of(payments, prefix="shifted-", times=SHIFT) if later else requests_of(payments)
-            clients.send(hour, into=answers)
+    hours = days.served.group_by(pl.col("ts").dt.truncate("1h"), maintain_order=True)
+    with store.stream(declared.customers), store.stream(declared.terminals), store.stream(declared.risks):
+        for (hour,), payments in track(list(hours), "serve a day"):
+            labels = days.labels.filter(pl.col("known_ts").dt.truncate("1h") == hour)
+            store.push(declared.risks, labels)
+            shifted = payments["ts"].dt.hour()[0] >= SHIFT_HOUR
+            asked = requests_of(payments, prefix="shifted-", times=SHIFT) if shifted else requests_of(payments)
+            clients.send(asked, into=answers)
             store.push(declared.customers, payments)
             store.push(declared.terminals, payments)
     clients.close()

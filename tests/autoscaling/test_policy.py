@@ -1,9 +1,10 @@
 import math
 
-from eagleray.autoscaling.policy import Memory, decide
-from eagleray.autoscaling.scale import Scale
 from hypothesis import given
 from hypothesis import strategies as st
+
+from eagleray.autoscaling.policy import Memory, decide
+from eagleray.autoscaling.scale import Scale
 
 SCALE = Scale(min=0, max=4, target=4, up_delay_s=2, down_delay_s=10, idle_delay_s=30)
 

@@ -1,4 +1,5 @@
 import pytest
+
 from eagleray.autoscaling.scale import Scale
 from eagleray.runtime.errors import DefinitionError
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
 from eagleray.examples.fraud.protocol import (
     HANDBOOK,
     Metrics,
@@ -21,9 +25,6 @@ from eagleray.examples.fraud.protocol import (
     weekly_shifts,
 )
 from eagleray.examples.fraud.simulator import TINY, simulate
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+
 from eagleray.examples.fraud.protocol import HANDBOOK, judged_rows, training_rows
 from eagleray.examples.fraud.scenarios import FraudPace
 from eagleray.examples.fraud.simulator import (

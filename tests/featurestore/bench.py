@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
+
 from eagleray.featurestore.catalog import AppliedSet
 from eagleray.featurestore.entity import row_key
 from eagleray.featurestore.feature_set import FeatureSet

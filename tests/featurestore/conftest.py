@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from eagleray.runtime import redis_client, valkey_server
 from eagleray.runtime.settings import Settings
 

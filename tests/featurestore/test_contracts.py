@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from eagleray.featurestore.delta_offline import DeltaOfflineStore
 from eagleray.featurestore.log import DeadLetter, EventLog, MemoryLog
 from eagleray.featurestore.offline import APPLIED, OFFSET, PARTITION, MemoryOfflineStore, OfflineStore

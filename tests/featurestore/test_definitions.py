@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import polars as pl
 import pytest
+
 from eagleray.featurestore.aggregates import Aggregate
 from eagleray.featurestore.entity import Entity
 from eagleray.featurestore.feature_set import FeatureSet

@@ -6,6 +6,7 @@ import random
 from fractions import Fraction
 
 import numpy as np
+
 from eagleray.featurestore import fixed_point
 from eagleray.featurestore.fixed_point import Fixed
 

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
 from eagleray.featurestore.aggregates import Aggregate, AggregateFunction
 from eagleray.featurestore.delta_offline import DeltaOfflineStore
 from eagleray.featurestore.entity import Entity
@@ -18,9 +22,6 @@ from eagleray.featurestore.redis_online import RedisOnlineStore
 from eagleray.featurestore.worker import Stores
 from eagleray.runtime import redis_client
 from eagleray.runtime.settings import Settings
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from .bench import Bench, memory_stores, same_bits
 from .oracle import LoggedEvent, answer

@@ -10,6 +10,7 @@ import cloudpickle
 import numpy as np
 import polars as pl
 import pytest
+
 from eagleray.featurestore.aggregates import Aggregate
 from eagleray.featurestore.entity import Entity
 from eagleray.featurestore.feature_set import FeatureSet

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
+
 from eagleray.featurestore.aggregates import Aggregate, AggregateFunction
 from eagleray.featurestore.entity import Entity
 from eagleray.featurestore.feature_set import FeatureSet

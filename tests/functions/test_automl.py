@@ -7,10 +7,10 @@ import os
 import signal
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
-import psutil
 import pytest
 
 from eagleray.functions.automl import AutoMLOptions, fit
@@ -18,6 +18,7 @@ from eagleray.functions.evaluate import average_precision
 from eagleray.functions.model_registry import ModelRegistry
 from eagleray.functions.search import Trial
 from eagleray.runtime.errors import DefinitionError, InputError
+from eagleray.runtime.psutil_processes import psutil
 from eagleray.runtime.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings(
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings(
 IGNORE = ("who",)
 
 
-def trainer_processes() -> list[psutil.Process]:
+def trainer_processes() -> list[Any]:
     """The worker processes, by the title Ray gives them; those at work first."""
     found = []
     for one in psutil.Process().children(recursive=True):
@@ -94,7 +95,7 @@ def test_a_worker_that_is_killed_costs_its_trial_not_the_search(
 
 
 def test_an_interrupt_ends_the_workers(ray_cluster: Settings, clicks: pl.DataFrame, options: AutoMLOptions) -> None:
-    workers: list[psutil.Process] = []
+    workers: list[Any] = []
 
     def interrupt(trial: Trial) -> None:
         workers.extend(trainer_processes())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import count, islice
 
 import pytest
+
 from eagleray.functions.calls import AHEAD, MAX_ITEMS, TARGET_BYTES, map_in_order, next_size
 from eagleray.runtime.task_body import Outcome, call_batch
 

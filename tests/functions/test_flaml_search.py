@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from eagleray.functions.flaml_search import factory
+from eagleray.functions.learner import Config
 from eagleray.functions.search import ProposerFactory, draw
 
 from .test_search import SPACE, START, quality, search_over, trial_of
@@ -50,9 +51,9 @@ def test_it_stays_inside_the_space_with_several_asks_under_way_and_some_failing(
 
 
 def test_the_same_seed_proposes_the_same(cfo: ProposerFactory) -> None:
-    def proposals(seed: int) -> list[object]:
+    def proposals(seed: int) -> list[Config]:
         proposer = cfo(SPACE, START, 0.5, seed)
-        configs = []
+        configs: list[Config] = []
         for number in range(10):
             config = proposer.ask(number)
             assert config is not None

@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 import pytest
+
 from eagleray.functions.function import Function, function
 from eagleray.runtime.errors import DefinitionError, InputError, ServerUnavailable
 from eagleray.runtime.settings import Settings

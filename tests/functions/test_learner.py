@@ -107,7 +107,7 @@ def patience(fold: Fold, ticks: Iterator[float], *, limit_s: float = 100.0) -> P
 def test_patience_ends_after_so_many_rounds_without_a_better_value(fold: Fold) -> None:
     one = patience(replace(fold, metric="rmse"), iter(np.arange(100.0)))
     truth = np.zeros(4, dtype=np.float32)
-    stops = [one.after_round(i + 1, truth, truth + error) for i, error in enumerate([3, 2, 2, 2.5, 2])]  # type: ignore[arg-type]
+    stops = [one.after_round(i + 1, truth, truth + error) for i, error in enumerate([3, 2, 2, 2.5, 2])]
     assert stops == [False, False, False, False, True]
     assert (one.best_round, one.trained, one.best_value, one.cut) == (2, 5, 2.0, False)
 

@@ -7,12 +7,12 @@ import os
 import signal
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
 from eagleray.functions.learner import Fold, learner
 from eagleray.functions.ray_trainer import RayPool, TrainerActor
 from eagleray.functions.trainer import Job, Outcome
+from eagleray.runtime.psutil_processes import psutil
 from eagleray.runtime.settings import Settings
 
 CONFIG = learner("xgboost").starts(1600)[0]
@@ -84,7 +84,7 @@ def busy_process() -> int:
         for one in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 if one.cmdline()[:1] == ["ray::TrainerActor.run"]:
-                    return one.pid
+                    return int(one.pid)
 
 
 def test_the_actor_itself_needs_no_ray(fold: Fold) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from eagleray.functions.spec import FunctionSpec
 from eagleray.runtime.errors import DefinitionError
 from eagleray.runtime.resources import Resources

@@ -80,7 +80,7 @@ class SimulatedPool:
         self.cancel()
 
 
-def tuning(pool: SimulatedPool | LocalPool, fold: Fold, total_s: float, **more: int) -> Tuning:
+def tuning(pool: SimulatedPool | LocalPool, fold: Fold, total_s: float, members: int = 1) -> Tuning:
     names = ("xgboost", "lightgbm")
     search = Search(
         {name: learner(name).space(1600) for name in names},
@@ -89,7 +89,7 @@ def tuning(pool: SimulatedPool | LocalPool, fold: Fold, total_s: float, **more: 
     )  # fmt: skip
     return Tuning(
         pool=pool, search=search, budget=Budget(total_s, closing_s=1.0, growth=1.25), metric=METRIC,
-        labels=fold.y_valid, clock=lambda: getattr(pool, "now", 0.0), **more,
+        labels=fold.y_valid, clock=lambda: getattr(pool, "now", 0.0), members=members,
     )  # fmt: skip
 
 
@@ -136,10 +136,10 @@ def test_a_member_is_fitted_after_all_where_the_first_was_quicker_than_foretold(
     one = tuning(pool, fold, 20.0)
     one.run(None)
     ranked = [trial.number for trial in one.search.ranking[:2]]
-    pool.now = 15.5  # 3.5 s are left; a fit is foretold to take 3 x 1.25 and takes 2
     one.budget = Budget(20.5, closing_s=1.0, growth=1.5)
+    pool.now = 16.0  # 3.5 s are left; a fit is foretold to take 3 x 1.5 and takes 2
     assert list(one.refit(ranked)) == ranked[:1]
-    pool.now = 14.5
+    pool.now = 15.0
     assert list(one.refit(ranked)) == ranked
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from eagleray import hub
 from eagleray.functions.function import Function
 from eagleray.hub.ranking import ranked

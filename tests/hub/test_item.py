@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from eagleray.hub.item import Item
 from eagleray.runtime.errors import DefinitionError, InputError
 

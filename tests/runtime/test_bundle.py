@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from eagleray.runtime.bundle import content_hash, is_local, local_modules
 
 SOURCE = """

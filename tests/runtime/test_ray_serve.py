@@ -53,7 +53,7 @@ def deploy(name, build, **options):
     return ray_serve.deploy(name, packed, autoscaling=autoscaling_config(Scale()), **settled)
 
 
-def test_a_service_answers_survives_a_kill_and_goes(serving: Settings):
+def test_a_service_answers_survives_a_kill_and_goes(ray_cluster: Settings):
     from eagleray.runtime import ray_serve
 
     url = deploy("echo", Echo)
@@ -84,7 +84,7 @@ def test_a_service_answers_survives_a_kill_and_goes(serving: Settings):
     assert json.loads(body)["status"] == 404
 
 
-def test_what_keeps_a_service_from_starting_is_told_in_a_line(serving: Settings):
+def test_what_keeps_a_service_from_starting_is_told_in_a_line(ray_cluster: Settings):
     from eagleray.runtime import ray_serve
 
     with pytest.raises(DeploymentError, match="asks 64 GPU, the largest node has 0"):
@@ -94,7 +94,7 @@ def test_what_keeps_a_service_from_starting_is_told_in_a_line(serving: Settings)
     assert ray_serve.status("broken").state == "NOT_STARTED"
 
 
-def test_what_cannot_travel_is_told(serving: Settings):
+def test_what_cannot_travel_is_told(ray_cluster: Settings):
     import threading
 
     lock = threading.Lock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from eagleray.runtime import redis_client, valkey_server
 from eagleray.runtime.errors import ServerUnavailable, StorageError
 from eagleray.runtime.settings import Settings

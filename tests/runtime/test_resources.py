@@ -1,6 +1,7 @@
 import pickle
 
 import pytest
+
 from eagleray.runtime.errors import DefinitionError
 from eagleray.runtime.resources import Resources
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from eagleray.runtime.errors import ServerUnavailable, StorageError
 from eagleray.runtime.sql_catalog import Catalog
 

@@ -6,6 +6,7 @@ import time
 from threading import Lock
 
 import numpy as np
+
 from eagleray.runtime.task_body import call, call_batch
 
 

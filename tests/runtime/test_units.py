@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+
 from eagleray.runtime.errors import DefinitionError
 from eagleray.runtime.units import duration_us, size_bytes
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import redis
+
 from eagleray.runtime import redis_client, valkey_server
 from eagleray.runtime.errors import ServerUnavailable, StorageError
 from eagleray.runtime.settings import Settings

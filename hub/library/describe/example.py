@@ -1,6 +1,7 @@
 """Describe a small frame."""
 
 import polars as pl
+
 from eagleray import hub
 
 describe = hub.load("hub://describe")

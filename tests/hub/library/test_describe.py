@@ -7,6 +7,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 import pytest
+
 from eagleray import hub
 from eagleray.runtime.errors import FeatureNotFound, InputError
 from eagleray.runtime.settings import Settings

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+
 from eagleray import hub
 from eagleray.runtime.errors import InputError, ModelMismatch
 from eagleray.runtime.settings import Settings

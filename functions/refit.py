@@ -1,0 +1,41 @@
+"""Fitting what a search chose once more, on other rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from ..runtime.errors import InputError, did_you_mean
+from .learner import Config, Fold, learner
+from .model import Member, Model
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One booster's making: the learner, its settings, and for how many rounds it learned."""
+
+    learner: str
+    config: Config
+    rounds: int
+
+
+def fit_parts(parts: Sequence[Part], like: Model, table: pl.DataFrame, *, seed: int) -> Model:
+    """A model as `like`, its members fitted on all rows of the table; raises `InputError`."""
+    for name in (*like.features, like.label):
+        if name not in table.columns:
+            raise InputError(f"the table lacks {name!r}{did_you_mean(name, table.columns)}")
+    if not table.height:
+        raise InputError("the table has no rows to learn from")
+    columns = [table[name].cast(pl.Float32).fill_null(np.nan).to_numpy() for name in like.features]
+    labels = table[like.label].cast(pl.Float32).to_numpy()
+    # No row judges: how long to learn is known by now.
+    fold = Fold(x=np.column_stack(columns), y=labels, train_rows=table.height, task=like.task, metric="")
+    members = []
+    for part in parts:
+        made = learner(part.learner)
+        fitted = made.trainer(fold).refit(part.config, rounds=part.rounds, seed=seed)
+        members.append(Member(part.learner, made.booster(fitted), 1.0 / len(parts)))
+    return replace(like, members=tuple(members), version="", run_id="", metrics={})
