@@ -18,7 +18,10 @@ _RETRY_S = 0.05
 
 
 class Client:
-    """One endpoint, for any number of threads: a request takes an idle connection or opens one. No proxy is ever asked."""
+    """One endpoint, for any number of threads: a request takes an idle connection or opens one.
+
+    No proxy of the environment is ever asked.
+    """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)

@@ -45,7 +45,8 @@ class Gatherer:
     def _end_turn(self) -> None:
         waiting, self._waiting = self._waiting, []
         self._scheduled = False
-        self._had_company = len(waiting) > self._had_company
+        # The turn's first request is among those that waited only when it expected company.
+        self._had_company = len(waiting) > (1 if self._had_company else 0)
         while waiting:
             group = _first(waiting)
             waiting = waiting[len(group) :]

@@ -15,6 +15,8 @@ from pathlib import Path
 
 _ANY_ADDRESS = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[?::\]?)?:(\d+)", re.MULTILINE)
 _LOG_LINE = re.compile(r"^\s*log 127\.0\.0\.1:\S+ local0 info\s*\n", re.MULTILINE)
+# With it a replaced proxy answers once more on every idle connection, hours later, from replicas that are gone.
+_IDLE_OPTION = re.compile(r"^\s*option idle-close-on-response\s*\n", re.MULTILINE)
 _NOT_FOUND = re.compile(r"^(\s*http-request return status 404) content-type text/plain lf-string .*$", re.MULTILINE)
 _ERROR_PAGE = re.compile(r"^\s*errorfile \d+ (\S+)", re.MULTILINE)
 _FRONTEND = re.compile(r"^(frontend http_frontend\n\s*bind .*\n)", re.MULTILINE)
@@ -39,6 +41,7 @@ def narrowed(config: str) -> str:
     a problem document for paths where nothing is deployed."""
     config = _ANY_ADDRESS.sub(r"\g<1>127.0.0.1:\2", config)
     config = _LOG_LINE.sub("", config)
+    config = _IDLE_OPTION.sub("", config)
     config = _NOT_FOUND.sub(lambda m: f"{m[1]} content-type application/problem+json string '{_NO_SERVICE}'", config)
     return config if "x-request-start" in config else _FRONTEND.sub(lambda m: m[1] + _HEADERS, config)
 

@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import haproxy_launch, ray_environment, ray_guardian
 from .errors import ServerUnavailable, StorageError
@@ -166,6 +167,7 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
                 _node_ip_address=LOOPBACK,
                 _temp_dir=str(folder),
             )
+        _silence_raylet()
     except BaseException:  # also on Ctrl-C: half a Ray must not stay behind
         stop()
         raise
@@ -268,6 +270,19 @@ def _object_store_bytes() -> int:
     """An eighth of the memory within bounds: frames and models pass through it, data sets do not."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(_OBJECT_STORE_MIN_BYTES, min(_OBJECT_STORE_MAX_BYTES, memory // 8))
+
+
+def _silence_raylet() -> None:
+    """Keeps Ray's reports of lost workers, a paragraph each, off standard output; who waits for one gets an error."""
+    from ray._private import worker
+
+    written = worker.print_to_stdstream
+
+    def print_workers_only(data: dict[str, Any], ignore_prefix: bool) -> None:
+        if data.get("pid") != "raylet":
+            written(data, ignore_prefix)
+
+    worker.print_to_stdstream = print_workers_only
 
 
 @contextlib.contextmanager

@@ -52,8 +52,9 @@ def serve(folder: Path, *, haproxy: str | None, ports: tuple[int, int, int]) -> 
         "RAY_SERVE_LOG_TO_STDERR": "0",
         # A request that waits for the first replica is told to the autoscaler by the handle that holds it.
         "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5",
-        # A stopping replica first finishes what it has; half a minute on top is for load balancers in other places.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.3",
+        # A stopping replica finishes what it has, and stays until a replaced proxy has closed its idle connections
+        # (within 1 s, below); the default of half a minute is for load balancers in other places.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1.5",
     }
     if haproxy is None:
         return values
@@ -71,7 +72,7 @@ def serve(folder: Path, *, haproxy: str | None, ports: tuple[int, int, int]) -> 
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports[2]),
         # Its per-request metrics would be parsed by a Python process, one datagram a request.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+        "RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
     }

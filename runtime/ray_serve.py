@@ -149,6 +149,7 @@ def deploy(
         ray_actor_options=resources.ray_options(),
         autoscaling_config=autoscaling,
         max_ongoing_requests=MAX_ONGOING,
+        max_constructor_retry_count=2,
         health_check_period_s=1.0,
         health_check_timeout_s=10.0,
         graceful_shutdown_wait_loop_s=0.2,

@@ -45,7 +45,7 @@ def test_load_is_what_replicas_report_or_what_waits_at_handles():
 
 def test_every_change_is_noted_once(ray_cluster):
     policy = ray_policy.ServePolicy(min=0, max=4, target=4, up_delay_s=2, down_delay_s=5)
-    state = {}
+    state: dict[str, object] = {}
     for now_s, target in [(0.0, 1), (1.0, 1), (2.0, 1), (2.1, 3)]:
         count, state = policy(context(app="noted", target=target, reported=[12.0], now_s=now_s, state=state))
     assert count == 3

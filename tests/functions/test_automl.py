@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 
 from eagleray.functions.automl import AutoMLOptions, fit
@@ -18,7 +19,6 @@ from eagleray.functions.evaluate import average_precision
 from eagleray.functions.model_registry import ModelRegistry
 from eagleray.functions.search import Trial
 from eagleray.runtime.errors import DefinitionError, InputError
-from eagleray.runtime.psutil_processes import psutil
 from eagleray.runtime.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings(

@@ -132,7 +132,7 @@ def test_what_is_no_plain_function_is_refused(target: Callable[..., int], messag
 
 def test_map_refuses_a_generator_function() -> None:
     @function
-    def chunks(x: int):  # type: ignore[no-untyped-def]
+    def chunks(x: int):
         yield x
 
     assert list(chunks(1)) == [1]

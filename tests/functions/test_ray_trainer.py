@@ -7,12 +7,12 @@ import os
 import signal
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from eagleray.functions.learner import Fold, learner
 from eagleray.functions.ray_trainer import RayPool, TrainerActor
 from eagleray.functions.trainer import Job, Outcome
-from eagleray.runtime.psutil_processes import psutil
 from eagleray.runtime.settings import Settings
 
 CONFIG = learner("xgboost").starts(1600)[0]

@@ -43,7 +43,7 @@ def test_the_split_columns_are_no_features(clicks: pl.DataFrame) -> None:
         (lambda t: t.drop("who"), "no column 'who'"),
     ],
 )  # fmt: skip
-def test_a_table_that_cannot_work_says_why(clicks: pl.DataFrame, change, says: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_table_that_cannot_work_says_why(clicks: pl.DataFrame, change, says: str) -> None:
     with pytest.raises(InputError, match=says):
         features(change(clicks))
 

@@ -15,7 +15,6 @@ import pytest
 from eagleray.autoscaling.scale import Scale
 from eagleray.graphs.graph import Graph
 from eagleray.runtime.errors import (
-    DeploymentError,
     EaglerayError,
     InputError,
     ModelMismatch,
@@ -161,31 +160,41 @@ def test_a_new_version_takes_over_and_a_broken_one_does_not(serving):
         second.call({"amount": 1})
 
 
-def test_load_moves_the_replicas_and_is_told(serving):
-    g = Graph("busy")
-    scale = Scale(min=1, max=2, target=2, up_delay_s=1, down_delay_s=2)
-    end = g.to(spin).respond().deploy(settings=serving, resources=SMALL, scale=scale)
-    until = time.monotonic() + 40
-    grown = threading.Event()
+def test_load_moves_the_replicas_from_none_to_many_and_back(serving):
+    scale = Scale(min=0, max=2, target=2, up_delay_s=1, down_delay_s=1, idle_delay_s=1)
+    end = Graph("busy").to(spin).respond().deploy(settings=serving, resources=SMALL, scale=scale)
+    until = time.monotonic() + 60
+    done = threading.Event()
+    failed = []
 
     def client():
-        while not grown.is_set() and time.monotonic() < until:
-            end.call({"ms": 5})
+        while not done.is_set() and time.monotonic() < until:
+            try:
+                end.call({"ms": 5})
+            except EaglerayError as error:
+                failed.append(error)
+
+    def wait_for(after):
+        while not any(decision.after == after for decision in end.scaling()):
+            assert time.monotonic() < until, end.scaling()
 
     threads = [threading.Thread(target=client) for _ in range(8)]
     for thread in threads:
         thread.start()
-    while not any(decision.after == 2 for decision in end.scaling()) and time.monotonic() < until:
-        assert end.status().state in ("RUNNING", "DEPLOYING")
-    grown.set()
+    wait_for(after=2)
+    done.set()
     for thread in threads:
         thread.join()
     up = end.scaling()[0]
     assert (up.before, up.after) == (1, 2)
     assert 4.4 < up.load < 12
     assert "in flight for 1 s needs 2" in up.reason
-    while end.scaling()[-1].after != 1:
+    wait_for(after=0)
+    while end.status().replicas:
         assert time.monotonic() < until
+    # Nobody is there: the request waits for a replica instead of failing.
+    assert end.call({"ms": 0})["score"] is None
+    assert failed == []
     end.stop()
 
 
@@ -194,23 +203,3 @@ def spin(body):
     end = time.perf_counter() + body["ms"] / 1000
     while time.perf_counter() < end:
         pass
-
-
-def test_a_replica_that_cannot_start_is_told_in_a_line(serving):
-    class Needy:
-        def setup(self):
-            raise FileNotFoundError("no weights at /models/x")
-
-        def __call__(self, body):
-            return body
-
-    # In the deploying process the same setup would fail first; only replicas lack the file here.
-    class OnlyThere(Needy):
-        deployer = os.getpid()
-
-        def setup(self):
-            if os.getpid() != self.deployer:
-                super().setup()
-
-    with pytest.raises(DeploymentError, match="FileNotFoundError: no weights"):
-        Graph("needy").to(OnlyThere).respond().deploy(settings=serving, resources=SMALL)

@@ -116,7 +116,7 @@ def test_local_modules_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_closures_and_recursion_count() -> None:
-    def power(n: int):  # type: ignore[no-untyped-def]
+    def power(n: int):
         def apply(x: int) -> int:
             return x if n == 0 else apply(x) ** n
 

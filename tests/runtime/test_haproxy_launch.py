@@ -25,6 +25,10 @@ def test_every_port_is_on_loopback():
         assert narrowed(anywhere) == "bind 127.0.0.1:1"
 
 
+def test_a_replaced_proxy_lets_idle_connections_go():
+    assert narrowed("defaults\n    option idle-close-on-response\n    mode http\n") == "defaults\n    mode http\n"
+
+
 def test_no_log_goes_to_a_port_that_may_be_anyone_s():
     assert "514" not in narrowed(WRITTEN)
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -53,7 +52,7 @@ def deploy(name, build, **options):
     return ray_serve.deploy(name, packed, autoscaling=autoscaling_config(Scale()), **settled)
 
 
-def test_a_service_answers_survives_a_kill_and_goes(ray_cluster: Settings):
+def test_a_service_answers_stays_when_it_is_the_same_and_goes(ray_cluster: Settings):
     from eagleray.runtime import ray_serve
 
     url = deploy("echo", Echo)
@@ -67,15 +66,6 @@ def test_a_service_answers_survives_a_kill_and_goes(ray_cluster: Settings):
     # The same version is left alone.
     assert deploy("echo", Echo) == url
     assert ray_serve.status("echo").replica_pids == (told["pid"],)
-
-    os.kill(told["pid"], 9)
-    again_by = time.monotonic() + 30
-    while True:
-        status, content_type, body = get(url)
-        if status == 200 and json.loads(body)["pid"] != told["pid"]:
-            break
-        assert status == 200 or content_type == "application/problem+json"
-        assert time.monotonic() < again_by
 
     ray_serve.delete("echo")
     assert ray_serve.status("echo").state == "NOT_STARTED"

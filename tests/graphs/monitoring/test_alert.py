@@ -19,7 +19,9 @@ def found() -> tuple[Distance, ...]:
     before, now = ExactProfile(), ExactProfile()
     for profile, n, factor, gaps in ((before, 5_000, 1, 0.0), (now, 300, 2, 0.2)):
         age = np.where(rng.random(n) < gaps, np.nan, rng.normal(40, 9, n))
-        profile.update({"count": rng.poisson(3, n) * 1.0, "amount": rng.gamma(2, 30, n) * factor, "age": age})
+        profile.update(
+            {"count": rng.poisson(3, n).astype(np.float64), "amount": rng.gamma(2, 30, n) * factor, "age": age}
+        )
     return distances(before, now)
 
 

@@ -19,7 +19,7 @@ def windows(folder: Path, **options: int) -> ProfileWindows:
         window_us=10,
         new=ExactProfile,
         load=ExactProfile.from_bytes,
-        **options,  # type: ignore[arg-type]
+        **options,
     )
 
 

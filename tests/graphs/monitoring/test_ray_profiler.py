@@ -16,7 +16,8 @@ from eagleray.runtime.settings import Settings
 
 def batch(n: int) -> TapBatch:
     at = np.arange(n)
-    return TapBatch(("x",), [str(i) for i in at], at[:, None] * 1.0, at * 0.1, at * 1_000_000)
+    values = at.astype(np.float64)
+    return TapBatch(("x",), [str(i) for i in at], values[:, None], values * 0.1, at * 1_000_000)
 
 
 def test_the_spec_travels_and_finds_the_same_actor(ray_cluster: Settings) -> None:
