@@ -14,19 +14,25 @@ Body = dict[str, Any]
 class Event:
     """One request: `body` is what came in, `id` names it in answers, taps and labels.
 
-    Steps fill in the rest: `row` (one float64 a feature, NaN for null), `score`, `contributions` (one a
-    feature, the base value last) and whatever they want to hand on in `values`.
+    Steps fill in the rest: `row` (one float64 a feature, NaN for null; `features` has them by name), `score`,
+    `contributions` (one a feature, the base value last) and whatever they want to hand on in `values`.
     """
 
-    __slots__ = ("body", "contributions", "id", "row", "score", "values")
+    __slots__ = ("body", "contributions", "id", "names", "row", "score", "values")
 
     def __init__(self, body: Body, id: str) -> None:  # noqa: A002 - the word users know it by
         self.body = body
         self.id = id
+        self.names: tuple[str, ...] = ()
         self.row: NDArray[np.float64] | None = None
         self.score: float | None = None
         self.contributions: NDArray[np.float64] | None = None
         self.values: Body = {}
+
+    @property
+    def features(self) -> dict[str, float]:
+        """The features read so far, by name; NaN for null."""
+        return {} if self.row is None else dict(zip(self.names, self.row.tolist(), strict=True))
 
     def __repr__(self) -> str:
         return f"Event(id={self.id!r}, fields={sorted(self.body)}, score={self.score})"

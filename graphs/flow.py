@@ -164,7 +164,7 @@ class Flow:
         rows = self._reader.read([event.body for event in batch.events])
         batch.rows = rows if self._order is None else rows[:, self._order]
         for event, row in zip(batch.events, batch.rows, strict=True):
-            event.row = row
+            event.names, event.row = self.feature_names, row
 
     def _predict(self, batch: Batch) -> None:
         assert self.model is not None
@@ -185,7 +185,7 @@ class Flow:
             names = self.feature_names
             batch.rows = np.array([[_number(event.body, name) for name in names] for event in batch.events], np.float64)
             for event, row in zip(batch.events, batch.rows, strict=True):
-                event.row = row
+                event.names, event.row = names, row
         return batch.rows
 
 

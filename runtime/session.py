@@ -27,16 +27,19 @@ def session(
 ) -> Iterator[Session]:
     """Starts (or joins) Ray; at the end endpoints, Ray and the embedded server are gone.
 
-    SIGTERM ends the block as Ctrl-C does. A cluster or a server that the settings name is left running.
+    SIGTERM ends the block as Ctrl-C does. A cluster or a server that the settings name is left running, and so is
+    a Ray that this program had before.
     """
     chosen = settings or Settings.from_env()
+    had_ray = ray_cluster.is_up()
     with _terminated_politely():
         try:
             ray_cluster.connect(chosen, num_cpus=num_cpus, dashboard=dashboard)
             yield Session(chosen, ray_cluster.dashboard_url())
         finally:
             with _undisturbed():
-                ray_cluster.stop()
+                if not had_ray:
+                    ray_cluster.stop()
                 if chosen.redis_url is None:
                     valkey_server.release(chosen.home)
 

@@ -34,7 +34,7 @@ from eagleray.examples.fraud import features as declared
 from eagleray.examples.fraud.clients import Answers, Clients, Request
 from eagleray.examples.fraud.days import Days, divide, moments
 from eagleray.examples.fraud.protocol import Metrics, evaluate
-from eagleray.examples.fraud.simulator import FULL, SMALL, Simulation, simulate
+from eagleray.examples.fraud.simulator import FULL, SMALL, Simulation, SimulatorSize, simulate
 from eagleray.examples.fraud.stages import Stages, framed
 
 CLIENTS = 8
@@ -58,7 +58,7 @@ def main(options: DemoOptions) -> int:
     shutil.rmtree(settings.home, ignore_errors=True)  # what an earlier run left
     stages = Stages()
     with session(settings, num_cpus=4, dashboard=options.keep) as running, FeatureStore(settings) as store:
-        summary = run(options, stages, store)
+        summary = run(store, FULL if options.full else SMALL, stages, budget_s=options.budget_s)
         print(json.dumps(summary, indent=1) if options.as_json else summary_table(summary))
         for reason in stages.broken:
             print(f"did not hold: {reason}")
@@ -69,10 +69,10 @@ def main(options: DemoOptions) -> int:
     return 1 if stages.broken else 0
 
 
-def run(options: DemoOptions, stages: Stages, store: FeatureStore) -> dict[str, Any]:
+def run(store: FeatureStore, size: SimulatorSize, stages: Stages, *, budget_s: float) -> dict[str, Any]:
     """The stages in order; what they found."""
     with stages.stage("data") as stage:
-        world = simulate(FULL if options.full else SMALL)
+        world = simulate(size)
         days = divide(world.transactions)
         frauds = int(world.transactions["is_fraud"].sum())
         stage.say(f"{world.transactions.height:,} transactions, {frauds:,} frauds")
@@ -96,7 +96,7 @@ def run(options: DemoOptions, stages: Stages, store: FeatureStore) -> dict[str, 
             actions=[Action.log()],
             settings=store.settings,
         )
-        model = train(store, table, watch, budget_s=options.budget_s, on_progress=stage.progress)
+        model = train(store, table, watch, budget_s=budget_s, on_progress=stage.progress)
         stage.say(f"{described.height} columns described, model {model.name}:{model.version} is champion")
     with stages.stage("deploy") as stage:
         endpoint = deploy(store, watch)
