@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from .errors import ServerUnavailable, StorageError
 from .settings import Settings
 
 CONNECT_TIMEOUT_S = 3.0
+_REFUSED_WRITE = re.compile(r"MISCONF [^:.]*(: [^:.]* space left[^:.]*)?|OOM command[^.]*|used memory > .maxmemory.")
 RESTART_RETRIES = 12  # some 5 seconds
 
 
@@ -59,12 +61,12 @@ def translated(settings: Settings) -> Iterator[None]:
     except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
         raise ServerUnavailable(f"cannot reach {_where(settings)}: {_cure(settings)}") from error
     except redis.exceptions.ResponseError as error:
-        text = str(error)
-        if isinstance(error, redis.exceptions.OutOfMemoryError) or text.startswith(("MISCONF", "OOM")):
-            raise StorageError(
-                f"{_where(settings)} cannot write ({text.split(',')[0]}): free disk or memory, then retry"
-            ) from error
-        raise
+        # A pipeline wraps the server's words in its own, so they may stand anywhere.
+        cause = _REFUSED_WRITE.search(str(error))
+        if cause is None and not isinstance(error, redis.exceptions.OutOfMemoryError):
+            raise
+        why = cause[0] if cause else "out of memory"
+        raise StorageError(f"{_where(settings)} cannot write ({why}): free disk or memory, then retry") from error
 
 
 def _where(settings: Settings) -> str:

@@ -10,6 +10,20 @@ import pytest
 from eagleray.runtime.settings import Settings
 
 
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the user's home and servers, nor what another test left in the environment."""
+    for name in (
+        "EAGLERAY_REDIS_URL",
+        "EAGLERAY_OFFLINE_URI",
+        "EAGLERAY_CATALOG_URL",
+        "MLFLOW_TRACKING_URI",
+        "RAY_ADDRESS",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("EAGLERAY_HOME", str(tmp_path / "eagleray-home"))
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A home of the test's own, with no server running in it."""

@@ -37,4 +37,6 @@ def test_a_server_out_of_memory_is_a_storage_error(tmp_path: Path) -> None:
         client.config_set("maxmemory", "1mb")
         with pytest.raises(StorageError, match="cannot write"), redis_client.translated(settings):
             client.set("b", b"x")
+        with pytest.raises(StorageError, match="cannot write"), redis_client.translated(settings):
+            client.pipeline(transaction=False).set("b", b"x").set("c", b"x").execute()
     assert valkey_server.release(tmp_path)
