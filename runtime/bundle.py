@@ -23,7 +23,15 @@ from typing import Any
 _OWN = __name__.partition(".")[0]
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 # Attributes of a class that Python makes, or that name the place rather than the content.
-_CLASS_NOISE = {"__dict__", "__weakref__", "__module__", "__firstlineno__", "__static_attributes__", "__annotate__"}
+_CLASS_NOISE = {
+    "__dict__",
+    "__weakref__",
+    "__module__",
+    "__slotnames__",
+    "__firstlineno__",
+    "__static_attributes__",
+    "__annotate__",
+}
 
 
 def content_hash(fn: Callable[..., Any]) -> str:

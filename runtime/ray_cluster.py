@@ -16,18 +16,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from . import haproxy_launch, ray_environment, ray_guardian
-from .errors import ServerUnavailable, StorageError
+from . import haproxy_launch, ray_environment, ray_guardian, ray_join
+from .errors import StorageError
 from .ray_environment import LOOPBACK
 from .settings import Settings
 
 NAMESPACE = "eagleray"
-JOIN_TIMEOUT_S = 5
 _FOLDER_PREFIX = "eray-"
 _OBJECT_STORE_MIN_BYTES = 128 << 20
 _OBJECT_STORE_MAX_BYTES = 1 << 30
@@ -69,7 +66,7 @@ def connect(
         return
     os.environ.update(ray_environment.telemetry_off())
     if settings.ray_address is not None:
-        _join(settings.ray_address)
+        ray_join.join(settings.ray_address, namespace=NAMESPACE)
         _session.joined = True
     else:
         _start(settings, num_cpus, dashboard)
@@ -153,7 +150,7 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
         # Ray may have been imported, and have read the environment, before us.
         ray_constants.ENABLE_RAY_CLUSTER = False
         vars(_raylet)["Config"].initialize("")
-        with _quiet():
+        with ray_join.quiet():
             ray.init(
                 address="local",
                 num_cpus=num_cpus,
@@ -167,7 +164,7 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
                 _node_ip_address=LOOPBACK,
                 _temp_dir=str(folder),
             )
-        _silence_raylet()
+        ray_join.silence_raylet()
     except BaseException:  # also on Ctrl-C: half a Ray must not stay behind
         stop()
         raise
@@ -182,42 +179,6 @@ def _set_environment(folder: Path, token: Path) -> None:
     wanted = ray_environment.missing(wanted, os.environ) | ray_environment.enforced()
     _session.environment = tuple(name for name in wanted if name not in os.environ)
     os.environ.update(wanted)
-
-
-def _join(address: str) -> None:
-    cure = "start that cluster, correct RAY_ADDRESS, or unset it to use this machine"
-    _probe(address, cure)
-    import ray
-
-    try:
-        with _quiet():
-            ray.init(
-                address=address,
-                namespace=NAMESPACE,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ServerUnavailable(f"cannot join the Ray cluster at {address!r} ({reason}): {cure}") from None
-
-
-def _probe(address: str, cure: str) -> None:
-    """Fails early where ray.init would try for minutes: nobody listens there, or something that is not Ray."""
-    if address in ("auto", "local"):
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        raise ServerUnavailable(f"RAY_ADDRESS {address!r} is no address: write HOST:PORT or ray://HOST:PORT")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=JOIN_TIMEOUT_S) as server:
-            # gRPC speaks HTTP/2: both sides begin with a settings frame, whose fourth byte is 4.
-            server.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
-            hello = server.recv(9)
-    except OSError as error:
-        raise ServerUnavailable(f"no Ray cluster answers at {address!r} ({error}): {cure}") from None
-    if hello[3:4] != b"\x04":
-        raise ServerUnavailable(f"what listens at {address!r} is no Ray cluster: {cure}")
 
 
 def _node_pids() -> list[int]:
@@ -270,28 +231,3 @@ def _object_store_bytes() -> int:
     """An eighth of the memory within bounds: frames and models pass through it, data sets do not."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(_OBJECT_STORE_MIN_BYTES, min(_OBJECT_STORE_MAX_BYTES, memory // 8))
-
-
-def _silence_raylet() -> None:
-    """Keeps Ray's reports of lost workers, a paragraph each, off standard output; who waits for one gets an error."""
-    from ray._private import worker
-
-    written = worker.print_to_stdstream
-
-    def print_workers_only(data: dict[str, Any], ignore_prefix: bool) -> None:
-        if data.get("pid") != "raylet":
-            written(data, ignore_prefix)
-
-    worker.print_to_stdstream = print_workers_only
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps Ray's start-up lines off the terminal; errors still pass."""
-    logger = logging.getLogger("ray")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(max(before, logging.ERROR))

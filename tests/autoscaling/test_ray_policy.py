@@ -8,10 +8,12 @@ SCALE = Scale(min=0, max=4, target=4, up_delay_s=2, down_delay_s=5)
 
 
 def context(*, app, target, reported, handles=0.0, now_s=0.0, state=None):
+    from ray.serve._private.common import DeploymentID, ReplicaID
     from ray.serve.config import AutoscalingContext
 
+    service = DeploymentID("ingress", app)
     return AutoscalingContext(
-        deployment_id=None,
+        deployment_id=service,
         deployment_name="ingress",
         app_name=app,
         current_num_replicas=target,
@@ -19,7 +21,7 @@ def context(*, app, target, reported, handles=0.0, now_s=0.0, state=None):
         running_replicas=[],
         total_num_requests=handles,
         total_queued_requests=0.0,
-        aggregated_metrics={"in_flight": dict(enumerate(reported))},
+        aggregated_metrics={"in_flight": {ReplicaID(str(place), service): load for place, load in enumerate(reported)}},
         raw_metrics={},
         capacity_adjusted_min_replicas=0,
         capacity_adjusted_max_replicas=4,

@@ -156,7 +156,7 @@ def test_a_new_version_takes_over_and_a_broken_one_does_not(serving):
         fraud_graph("shifted", model=LinearModel(features=("other",), weights=(1.0,))).deploy(settings=serving)
     assert second.call({"amount": 1})["amount"] == 3
     second.stop()
-    with pytest.raises(NotFoundError, match="no service"):
+    with pytest.raises(NotFoundError):
         second.call({"amount": 1})
 
 
@@ -175,7 +175,7 @@ def test_load_moves_the_replicas_from_none_to_many_and_back(serving):
                 failed.append(error)
 
     def wait_for(after):
-        while not any(decision.after == after for decision in end.scaling()):
+        while (decisions := end.scaling())[-1:] == [] or decisions[-1].after != after:
             assert time.monotonic() < until, end.scaling()
 
     threads = [threading.Thread(target=client) for _ in range(8)]
@@ -185,8 +185,8 @@ def test_load_moves_the_replicas_from_none_to_many_and_back(serving):
     done.set()
     for thread in threads:
         thread.join()
-    up = end.scaling()[0]
-    assert (up.before, up.after) == (1, 2)
+    up = next(decision for decision in end.scaling() if decision.after == 2)
+    assert up.before == 1
     assert 4.4 < up.load < 12
     assert "in flight for 1 s needs 2" in up.reason
     wait_for(after=0)

@@ -8,7 +8,7 @@ from eagleray.graphs.event import Batch
 from eagleray.graphs.graph import Graph
 from eagleray.runtime.errors import DefinitionError, InputError
 
-from .parts import LinearModel, ListTap, TableVector, fraud_graph, positive
+from .parts import LinearModel, ListTap, TableReader, TableVector, fraud_graph, positive
 
 
 class Opened:
@@ -30,6 +30,7 @@ def test_one_read_and_one_prediction_for_many():
     flow = Compiled.of(fraud_graph()).flow
     flow.run(batch(*range(1, 65)))
     flow.run_together([batch(1), batch(2, 3), batch(4)])
+    assert isinstance(flow._reader, TableReader)
     assert flow._reader.reads == [64, 4]
 
 
@@ -61,6 +62,7 @@ def test_the_tap_gets_what_was_answered_and_nothing_else():
     steps = fraud_graph().steps
     flow = compiled("fraud", steps, tap=Opened(tap)).flow
     answers = flow.run_together([batch(5), batch(-5), Batch.of([{"amount": 1}], "r")])
+    assert isinstance(answers[0], list)
     assert [(taken[0], taken[1], taken[2]) for taken in tap.taken] == [("r", [5.0, 2.0, 10.0], answers[0][0]["score"])]
     assert abs(tap.taken[0][3] - time.time_ns() // 1000) < 60_000_000
 

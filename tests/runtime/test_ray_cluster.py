@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from eagleray.runtime import psutil_processes, ray_cluster
+from eagleray.runtime import psutil_processes, ray_cluster, ray_join
 from eagleray.runtime.errors import ServerUnavailable, StorageError
 from eagleray.runtime.settings import Settings
 
@@ -120,7 +120,7 @@ def test_an_unreachable_cluster_is_told_fast(settings: Settings, monkeypatch: py
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        monkeypatch.setattr(ray_cluster, "JOIN_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(ray_join, "TIMEOUT_S", 0.5)
         with pytest.raises(ServerUnavailable, match="RAY_ADDRESS"):
             ray_cluster.connect(replace(settings, ray_address=f"127.0.0.1:{taken}"))
     assert time.monotonic() - began < 10

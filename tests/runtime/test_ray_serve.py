@@ -3,6 +3,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -42,13 +43,13 @@ def get(url):
         connection.close()
 
 
-def deploy(name, build, **options):
+def deploy(name, build, **options: Any) -> str:
     from eagleray.autoscaling.ray_policy import autoscaling_config
     from eagleray.autoscaling.scale import Scale
     from eagleray.runtime import ray_serve
 
     packed = ray_serve.pack(build, modules=[__name__])
-    settled = {"resources": Resources(cpus=0.25), "version": "1"} | options
+    settled: dict[str, Any] = {"resources": Resources(cpus=0.25), "version": "1"} | options
     return ray_serve.deploy(name, packed, autoscaling=autoscaling_config(Scale()), **settled)
 
 
@@ -69,7 +70,13 @@ def test_a_service_answers_stays_when_it_is_the_same_and_goes(ray_cluster: Setti
 
     ray_serve.delete("echo")
     assert ray_serve.status("echo").state == "NOT_STARTED"
-    status, content_type, body = get(url)
+    assert get(url)[0] == 404
+
+
+def test_a_path_without_a_service_is_a_problem(ray_cluster: Settings):
+    from eagleray.runtime import ray_serve
+
+    status, content_type, body = get(f"{ray_serve.start()}/nobody")
     assert (status, content_type) == (404, "application/problem+json")
     assert json.loads(body)["status"] == 404
 
