@@ -26,7 +26,10 @@ from .training_set import TrainingSet, build
 from .worker import Stores, Worker
 
 if TYPE_CHECKING:
-    from ..runtime.sql_catalog import Document
+    from ..runtime.redis_client import Client
+    from ..runtime.sql_catalog import Catalog, Document
+    from .offline import OfflineStore
+    from .redis_online import RedisOnlineStore
 
 PARTITIONS = 4
 
@@ -188,13 +191,13 @@ class FeatureStore:
         return RedisLog(self._client, self.settings, name=applied.full_name, partitions=PARTITIONS)
 
     @cached_property
-    def _client(self):  # type: ignore[no-untyped-def]  # a redis client; only the adapters name its type
+    def _client(self) -> Client:
         from ..runtime import redis_client
 
         return redis_client.connect(self.settings)
 
     @cached_property
-    def _online(self):  # type: ignore[no-untyped-def]
+    def _online(self) -> RedisOnlineStore:
         from ..runtime import redis_client
         from .redis_online import RedisOnlineStore
 
@@ -202,13 +205,13 @@ class FeatureStore:
         return RedisOnlineStore(redis_client.connect(self.settings, retries=6), self.settings)
 
     @cached_property
-    def _offline(self):  # type: ignore[no-untyped-def]
+    def _offline(self) -> OfflineStore:
         from .delta_offline import DeltaOfflineStore
 
         return DeltaOfflineStore(self.settings.offline_root)
 
     @cached_property
-    def _catalog(self):  # type: ignore[no-untyped-def]
+    def _catalog(self) -> Catalog:
         from ..runtime.sql_catalog import Catalog
 
         return Catalog(self.settings.catalog)

@@ -14,6 +14,7 @@ from redis.retry import Retry
 from .errors import ServerUnavailable, StorageError
 from .settings import Settings
 
+Client = redis.Redis
 CONNECT_TIMEOUT_S = 3.0
 _REFUSED_WRITE = re.compile(r"MISCONF [^:.]*(: [^:.]* space left[^:.]*)?|OOM command[^.]*|used memory > .maxmemory.")
 RESTART_RETRIES = 12  # some 5 seconds
