@@ -117,21 +117,6 @@ def histogram(profile: Profile, name: str, edges: Floats) -> Floats:
     return np.maximum(shares, 0.0) * values
 
 
-def new_profile(*, span: Span | None = None) -> Profile:
-    """An empty profile of the default kind (whylogs sketches)."""
-    # whylogs takes seconds to import: only the process that profiles pays for it.
-    from .whylogs_profile import WhylogsProfile
-
-    return WhylogsProfile(span=span)
-
-
-def load_profile(content: bytes) -> Profile:
-    """The profile that `to_bytes` wrote; raises `InputError` for anything else."""
-    from .whylogs_profile import WhylogsProfile
-
-    return WhylogsProfile.from_bytes(content)
-
-
 def numeric_columns(frame: pl.DataFrame, names: Sequence[str] | None = None) -> dict[str, Floats]:
     """The numeric and Boolean columns of a frame as float64, null as NaN; or exactly those named.
 

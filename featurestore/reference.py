@@ -11,7 +11,8 @@ import numpy as np
 from ..runtime.errors import InputError
 from .drift import Distance, Usual, distances
 from .exact_profile import ExactProfile
-from .profile import Floats, Profile, load_profile, new_profile
+from .open_profile import load_profile, new_profile
+from .profile import Floats, Profile
 
 BLOCK_ROWS = 200
 MAX_BLOCKS = 100

@@ -20,8 +20,9 @@ from .learner import LEARNERS, Fold, learner
 from .model import Member, Model
 from .model_registry import ModelRegistry
 from .refit import Part, fit_parts
-from .run import Run, Tracker, tracker
+from .run import Run, Tracker
 from .search import Search, Trial, leaderboard
+from .tracking import tracker
 from .trainer import Pool
 from .training_table import Split, features_of, to_fold
 from .tune import Tuning

@@ -11,7 +11,8 @@ from pathlib import Path
 from ..runtime.errors import InputError, ModelNotFound, NotFoundError, did_you_mean
 from ..runtime.settings import Settings
 from .model import Model
-from .run import Run, Tracker, Version, tracker
+from .run import Run, Tracker, Version
+from .tracking import tracker
 
 
 @dataclass(frozen=True, slots=True)

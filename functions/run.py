@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..runtime.settings import Settings
-
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -72,10 +70,3 @@ class Tracker(Protocol):
     def fetch(self, version: Version) -> Path:
         """A local folder with that version's files."""
         ...
-
-
-def tracker(settings: Settings) -> Tracker:
-    """The tracker that `settings.tracking` names; MLflow's client is loaded when it is first used."""
-    from .mlflow_tracking import MLflowTracker
-
-    return MLflowTracker(settings)

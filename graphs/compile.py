@@ -10,14 +10,13 @@ from ..runtime.bundle import content_hash, local_modules
 from ..runtime.settings import Settings
 from .check import check_next
 from .flow import Flow
-from .step import Reader, Step, Tap, TapSource
+from .step import Declared, Reader, Step, Tap, TapSource
 
 if TYPE_CHECKING:
     from ..featurestore.store import FeatureStore
-    from .graph import Graph
 
 
-def resolved(graph: Graph, settings: Settings | None) -> tuple[Step, ...]:
+def resolved(graph: Declared, settings: Settings | None) -> tuple[Step, ...]:
     """The graph's steps with every model's address replaced by the model, checked against the vector.
 
     Raises `ModelNotFound`, `ModelMismatch`.
@@ -42,7 +41,7 @@ class Compiled:
     opened: tuple[Any, ...] = ()
 
     @classmethod
-    def of(cls, graph: Graph, *, store: FeatureStore | None = None, settings: Settings | None = None) -> Compiled:
+    def of(cls, graph: Declared, *, store: FeatureStore | None = None, settings: Settings | None = None) -> Compiled:
         """The graph, to run in this process; opens a store of the settings when it reads features and none is given."""
         where = settings or (store.settings if store is not None else None)
         return compiled(graph.name, resolved(graph, where), settings=where, store=store)

@@ -15,11 +15,10 @@ from ..runtime.settings import Settings
 from .asgi import GraphApp
 from .client import Client
 from .compile import compiled, modules, resolved, version
-from .step import Step, TapSource
+from .step import Declared, Step, TapSource
 
 if TYPE_CHECKING:
     from ..runtime.ray_serve import ServiceStatus
-    from .graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Endpoint:
 
 
 def deploy(
-    graph: Graph, *, settings: Settings, scale: Scale, resources: Resources, tap: TapSource | None, timeout_s: float
+    graph: Declared, *, settings: Settings, scale: Scale, resources: Resources, tap: TapSource | None, timeout_s: float
 ) -> Endpoint:
     """Starts or updates the graph's service; raises `DeploymentError`, `ModelNotFound`, `ModelMismatch`.
 

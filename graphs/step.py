@@ -16,6 +16,16 @@ Floats = NDArray[np.float64]
 Kind = Literal["check", "enrich", "predict", "explain", "call", "respond"]
 
 
+class Declared(Protocol):
+    """A graph, for those who run it: its name and its steps in order."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def steps(self) -> tuple[Step, ...]: ...
+
+
 class Vector(Protocol):
     """What an enrich step reads: a `FeatureVector`, which a store opens, or anything with its own `open_reader()`."""
 

@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...featurestore.profile import Profile, Span, load_profile, new_profile
+from ...featurestore.open_profile import load_profile, new_profile
+from ...featurestore.profile import Profile, Span
 from ...runtime.errors import DefinitionError
 
 SUFFIX = ".profile"

@@ -14,7 +14,8 @@ from typing import Protocol
 import polars as pl
 
 from ...featurestore.drift import Distance
-from ...featurestore.profile import Profile, Span, load_profile, new_profile
+from ...featurestore.open_profile import load_profile, new_profile
+from ...featurestore.profile import Profile, Span
 from ...featurestore.reference import Reference
 from ...runtime.errors import DefinitionError
 from .decision_log import CAPACITY, DecisionLog

@@ -10,7 +10,8 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import polars as pl
 import ray
@@ -25,13 +26,26 @@ from .profiler import Comparison, Profiler, ProfilerState, Question
 from .quality import Labelled
 from .tap import TapBatch
 
-if TYPE_CHECKING:
-    from .tap_spec import TapSpec
-
 # Batches under way at once: more, and the tap's own bound (and its count of what is dropped) takes over.
 MAX_IN_FLIGHT = 8
 ANSWER_TIMEOUT_S = 60.0
 RETRY_S = 0.1
+
+
+class Watched(Protocol):
+    """Which endpoint is profiled, where that is kept, and how long a profile's window is; a `TapSpec` tells."""
+
+    @property
+    def endpoint(self) -> str: ...
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def window_us(self) -> int: ...
 
 
 def actor_name(endpoint: str) -> str:
@@ -47,7 +61,7 @@ class RayProfiler:
 
     __slots__ = ("_actor", "_in_flight", "_spec")
 
-    def __init__(self, spec: TapSpec) -> None:
+    def __init__(self, spec: Watched) -> None:
         self._spec = spec
         self._actor = _find_or_start(spec)
         self._in_flight: deque[Any] = deque()
@@ -123,7 +137,7 @@ def _reference(columns: dict[str, Floats]) -> bytes:
     return make_reference(columns).to_bytes()
 
 
-def _find_or_start(spec: TapSpec) -> Any:
+def _find_or_start(spec: Watched) -> Any:
     ray_cluster.connect(spec.settings)
     # No CPU of its own: it must find room on a machine that its endpoint fills.
     actor = ray.remote(Profiler).options(

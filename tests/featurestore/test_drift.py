@@ -15,7 +15,8 @@ from eagleray.featurestore.drift import (
     verdicts,
 )
 from eagleray.featurestore.exact_profile import ExactProfile
-from eagleray.featurestore.profile import Floats, Profile, histogram, new_profile
+from eagleray.featurestore.open_profile import new_profile
+from eagleray.featurestore.profile import Floats, Profile, histogram
 from eagleray.runtime.errors import DefinitionError, FeatureNotFound
 
 MEASURES: tuple[Measure, ...] = ("ks", "psi", "js")

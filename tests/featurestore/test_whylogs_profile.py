@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from eagleray.featurestore.profile import load_profile, new_profile
+from eagleray.featurestore.open_profile import load_profile, new_profile
 
 
 def test_it_is_the_default() -> None:

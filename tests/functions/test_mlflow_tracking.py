@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from eagleray.functions.run import Run, tracker
+from eagleray.functions.run import Run
+from eagleray.functions.tracking import tracker
 from eagleray.runtime.errors import NotFoundError, ServerUnavailable, StorageError
 from eagleray.runtime.settings import Settings
 
@@ -73,7 +74,7 @@ def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 def test_a_new_store_says_nothing_on_the_terminal(tmp_path: Path) -> None:
     code = (
-        "import pathlib, sys; from eagleray.functions.run import Run, tracker; "
+        "import pathlib, sys; from eagleray.functions.run import Run; from eagleray.functions.tracking import tracker; "
         "from eagleray.runtime.settings import Settings; assert 'mlflow' not in sys.modules; "
         f"tracker(Settings(home=pathlib.Path({str(tmp_path)!r}))).log(Run(experiment='quiet'))"
     )
