@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from eagleray.runtime.settings import Settings
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _heeded_interrupts() -> None:
+    """A shell that starts the tests in its background has Ctrl-C ignored, for us and our children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
