@@ -108,10 +108,12 @@ def run(store: FeatureStore, size: SimulatorSize, stages: Stages, *, budget_s: f
     with stages.stage("monitor") as stage:
         midnight = days.served["ts"].dt.truncate("1d")[0]
         shifted_from = midnight + timedelta(hours=SHIFT_HOUR)
+        arrived = watch.wait_for(len(answers.latencies_ms))
         before = watch.check(shifted_from, since=midnight)
         after = watch.check(midnight + timedelta(days=1), since=shifted_from)
         served_ap = before.quality.metrics["average_precision"] if before.quality else float("nan")
         stage.say(f"drift {', '.join(after.drifted) or 'none'}; average precision of what was served {served_ap:.3f}")
+        stage.check(arrived, "the taps did not hand over what was served")
         stage.check(not before.drifted, f"drift before the shift: {', '.join(before.drifted)}")
         stage.check("amount" in after.drifted, "the shift of the amounts was not noticed")
     with stages.stage("explain") as stage:

@@ -22,6 +22,7 @@ from .profiler import Comparison, ProfilerPort, Question
 from .quality import METRICS, Labelled, Quality, quality
 from .tap_spec import TapSpec, reference_of
 
+_POLL_S = 0.05
 Labels = pl.DataFrame | Callable[[], pl.DataFrame]
 Instant = datetime | int
 
@@ -99,6 +100,16 @@ class Monitor:
         if not self._profiled:
             self._profiled.append(reference_bytes(self.reference, settings=self.settings))
         return self._profiled[0]
+
+    def wait_for(self, requests: int, *, timeout_s: float = 30.0, profiler: ProfilerPort | None = None) -> bool:
+        """True once so many requests have reached the profiler (a tap hands over every `flush_ms`); False in time."""
+        source = self.tap().profiler() if profiler is None else profiler
+        deadline = time.monotonic() + timeout_s
+        while (state := source.state()).received + state.dropped < requests:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return True
 
     def check(
         self,

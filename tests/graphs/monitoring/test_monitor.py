@@ -156,6 +156,8 @@ def test_the_real_thing_on_ray(ray_cluster: Settings) -> None:
     assert (quiet.rows, quiet.firings, quiet.dropped) == (200, (), 0)
     day["amount"] = day["amount"] * 2
     send(tap, day, range(400, 800))
+    assert monitor.wait_for(800)
+    assert not monitor.wait_for(801, timeout_s=0.0)
     assert tap.close(timeout_s=60)
     loud = monitor.check(DAY + timedelta(hours=24), since=DAY + timedelta(hours=12))
     assert (loud.rows, loud.drifted, loud.unmatched) == (400, ("amount",), ())
