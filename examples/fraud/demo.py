@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -57,14 +59,19 @@ def main(options: DemoOptions) -> int:
     settings = Settings(asked.home / "demo", redis_url=asked.redis_url, ray_address=asked.ray_address)
     shutil.rmtree(settings.home, ignore_errors=True)  # what an earlier run left
     stages = Stages()
-    with session(settings, num_cpus=4, dashboard=options.keep) as running, FeatureStore(settings) as store:
+    with ExitStack() as opened:
+        with stages.stage("start") as stage:
+            running = opened.enter_context(session(settings, num_cpus=4, dashboard=options.keep))
+            store = opened.enter_context(FeatureStore(settings))
+            stage.say("Ray, on loopback" if settings.ray_address is None else f"Ray at {settings.ray_address}")
         summary = run(store, FULL if options.full else SMALL, stages, budget_s=options.budget_s)
         print(json.dumps(summary, indent=1) if options.as_json else summary_table(summary))
         for reason in stages.broken:
-            print(f"did not hold: {reason}")
+            print(f"did not hold: {reason}", file=sys.stderr)
         if options.keep:
-            print(f"\nendpoint   {summary['url']}/docs\nRay        {running.dashboard_url}")
-            print(f"MLflow     mlflow ui --backend-store-uri {settings.tracking}\nCtrl-C ends it all.")
+            print(f"\nendpoint   {summary['url']}/docs")
+            print(f"Ray        {running.dashboard_url}   token: {running.settings.home / 'ray' / 'token'}")
+            print(f"MLflow     mlflow ui --backend-store-uri {settings.tracking}\nCtrl-C ends it all.", flush=True)
             threading.Event().wait()
     return 1 if stages.broken else 0
 
