@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import threading
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from eagleray import (
 from eagleray.examples.fraud import features as declared
 from eagleray.examples.fraud.clients import Answers, Clients, Request
 from eagleray.examples.fraud.days import Days, divide, moments
+from eagleray.examples.fraud.fresh import fresh_home
 from eagleray.examples.fraud.protocol import Metrics, evaluate
 from eagleray.examples.fraud.simulator import FULL, SMALL, Simulation, SimulatorSize, simulate
 from eagleray.examples.fraud.stages import Stages, framed
@@ -56,10 +56,10 @@ class DemoOptions:
 def main(options: DemoOptions) -> int:
     """Runs every stage; 0 when each one's own check held."""
     asked = Settings.from_env()
-    settings = Settings(asked.home / "demo", redis_url=asked.redis_url, ray_address=asked.ray_address)
-    shutil.rmtree(settings.home, ignore_errors=True)  # what an earlier run left
     stages = Stages()
     with ExitStack() as opened:
+        home = opened.enter_context(fresh_home(asked.home))
+        settings = Settings(home, redis_url=asked.redis_url, ray_address=asked.ray_address)
         with stages.stage("start") as stage:
             running = opened.enter_context(session(settings, num_cpus=4, dashboard=options.keep))
             store = opened.enter_context(FeatureStore(settings))

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from eagleray import FeatureStore, Settings
+from eagleray import FeatureStore, InputError, Settings, StorageError
 from eagleray.examples.fraud import demo
+from eagleray.examples.fraud.fresh import fresh_home
 from eagleray.examples.fraud.scenarios import FraudPace
 from eagleray.examples.fraud.simulator import SimulatorSize
 from eagleray.examples.fraud.stages import Stages
@@ -60,6 +61,19 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     assert ran.returncode == 130
     assert "Traceback" not in "".join(told)
     assert using(home) == []
+
+
+def test_two_demos_do_not_share_a_home(tmp_path: Path) -> None:
+    with fresh_home(tmp_path) as home:
+        home.mkdir()
+        (home / "left").touch()
+        with pytest.raises(InputError, match="another demo runs"), fresh_home(tmp_path):
+            pass
+    with fresh_home(tmp_path) as home:
+        assert not home.exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="set EAGLERAY_HOME"), fresh_home(tmp_path / "file"):
+        pass
 
 
 def using(home: Path) -> list[str]:
