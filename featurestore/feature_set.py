@@ -66,6 +66,8 @@ class FeatureSet:
         if self._transform:
             raise DefinitionError(f"{self.name}: a transform is set already; put both steps into one function")
         self._transform.append(function)
+        for derived in ("output_schema", "layout", "_content_hash"):
+            self.__dict__.pop(derived, None)  # whoever looked before the transform was set must look again
         return function
 
     @property
@@ -144,6 +146,11 @@ class FeatureSet:
 
     def content_hash(self) -> str:
         """Sha-256 of the definition, transform code included, as hex."""
+        return self._content_hash
+
+    @cached_property
+    def _content_hash(self) -> str:
+        # Every push compares it with the applied version, and reading a function's source takes a millisecond.
         return hashlib.sha256(json.dumps(self.definition(), sort_keys=True).encode()).hexdigest()
 
     def _check_names(self) -> None:

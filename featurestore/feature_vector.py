@@ -9,7 +9,7 @@ from typing import TypeVar
 import polars as pl
 
 from ..runtime.errors import DefinitionError
-from .schema import check_schema, conform
+from .schema import check_schema
 
 Transform = Callable[[pl.DataFrame], pl.DataFrame]
 T = TypeVar("T", bound=Transform)
@@ -92,10 +92,6 @@ class FeatureVector:
             if not isinstance(made, pl.DataFrame) or made.height != frame.height or column not in made.columns:
                 raise DefinitionError(f"{self.name}: the on-demand function must keep every row and add {column!r}")
         return made
-
-    def request_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The request's columns, typed; raises `InputError`."""
-        return conform(frame, self.request, owner=self.name)
 
     def _parse(self, text: str) -> FeatureRef:
         set_name, colon, feature = text.partition(":")

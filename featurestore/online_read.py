@@ -61,17 +61,15 @@ class VectorReader:
         self._wanted = tuple(wanted)
         self._online = online
         read = {ref.column: item.applied.feature_types[ref.feature] for item in wanted for ref in item.refs}
-        types = {**vector.request, **read}
-        self._types = types | dict.fromkeys(vector.on_demand_columns, "float64")
-        self.names: tuple[str, ...] = tuple(self._types)
+        types = {**vector.request, **read} | dict.fromkeys(vector.on_demand_columns, "float64")
+        self.names: tuple[str, ...] = tuple(types)
+        self._text = next(((name, dtype) for name, dtype in types.items() if dtype not in NUMERIC), None)
 
     def read(self, rows: Sequence[Mapping[str, object]]) -> NDArray[np.float64]:
         """Requests to numbers, rows x `names`, null as NaN; raises `InputError`, `DefinitionError` for text."""
-        for name, dtype in self._types.items():
-            if dtype not in NUMERIC:
-                raise DefinitionError(
-                    f"{self.vector.name}: {name!r} is {dtype}; a model reads numbers, drop or encode it"
-                )
+        if self._text is not None:
+            name, dtype = self._text
+            raise DefinitionError(f"{self.vector.name}: {name!r} is {dtype}; a model reads numbers, drop or encode it")
         asked, columns = self._columns(rows)
         if self.vector.on_demand_columns:
             completed = self._completed(asked, columns)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -112,6 +113,7 @@ def encode(states: States, layout: Layout) -> list[bytes]:
     return values
 
 
+@cache
 def slot_dtype(ring: Ring) -> np.dtype[np.void]:
     """The packed record of one tile."""
     columns: list[tuple[str, str]] = [("tile", "<i8")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TextIO, TypeVar
@@ -31,13 +30,6 @@ def counter(label: str, *, total: int | None = None, stream: TextIO | None = Non
 
     with bar(label, total=total, stream=out) as advance:
         yield advance
-
-
-@contextmanager
-def timed() -> Iterator[Callable[[], float]]:
-    """Gives a function that tells the seconds since the block began."""
-    start = time.perf_counter()
-    yield lambda: time.perf_counter() - start
 
 
 def _length(items: Iterable[object]) -> int | None:

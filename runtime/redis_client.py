@@ -16,7 +16,9 @@ from .settings import Settings
 
 Client = redis.Redis
 CONNECT_TIMEOUT_S = 3.0
-_REFUSED_WRITE = re.compile(r"MISCONF [^:.]*(: [^:.]* space left[^:.]*)?|OOM command[^.]*|used memory > .maxmemory.")
+_REFUSED_WRITE = re.compile(
+    r"MISCONF [^:.]*(: [^:.]* space left on device)?|OOM command[^.]*|used memory > .maxmemory."
+)
 RESTART_RETRIES = 12  # some 5 seconds
 
 

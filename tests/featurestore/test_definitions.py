@@ -90,6 +90,14 @@ def test_the_content_hash_sees_code_and_not_prose() -> None:
     }
 
 
+def test_a_transform_set_after_the_first_look_counts() -> None:
+    late, before = declare(features=None), declare().content_hash()
+    assert (late.content_hash(), late.feature_types) == (before, {"amount": "float64", "city": "string"})
+    late.transform(lambda frame: frame.with_columns(twice=pl.col("amount") * 2))
+    assert late.content_hash() != before
+    assert late.feature_types == {"amount": "float64", "city": "string", "twice": "float64"}
+
+
 @pytest.mark.parametrize(
     ("name", "granularity_us"),
     [

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 
-from eagleray.runtime.progress import counter, timed, track
+from eagleray.runtime.progress import counter, track
 
 
 class Terminal(io.StringIO):
@@ -24,9 +24,3 @@ def test_a_file_sees_nothing() -> None:
     with counter("weigh", total=2, stream=out) as advance:
         advance(2)
     assert out.getvalue() == ""
-
-
-def test_timed_counts_on() -> None:
-    with timed() as elapsed_s:
-        first = elapsed_s()
-        assert elapsed_s() >= first >= 0
