@@ -1,4 +1,4 @@
-"""The shell face: `eagleray COMMAND`. Each floor brings its commands (its typer_*.py files); they are put together here.
+"""The shell face: `eagleray COMMAND`. Each floor brings its own commands (typer_*.py), put together here.
 
 Exit codes: 0 done, 1 an error of eagleray's (one line on stderr), 2 wrong usage, 130 stopped by Ctrl-C.
 """

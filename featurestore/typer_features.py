@@ -12,7 +12,7 @@ from ..runtime.settings import Settings
 from ..runtime.typer_options import AsJson
 
 if TYPE_CHECKING:
-    from .feature_set import FeatureSet
+    from .catalog import AppliedSet
 
 app = typer.Typer(no_args_is_help=True, help="What the feature store holds.")
 
@@ -55,7 +55,7 @@ def show(name: str, as_json: AsJson = False) -> None:
     show_one(fields, as_json=as_json)
 
 
-def _feature_sets() -> list[FeatureSet]:
+def _feature_sets() -> list[AppliedSet]:
     settings = Settings.from_env()
     if settings.catalog_url is None and not (settings.home / "catalog.db").exists():
         return []  # asking a store would make its files

@@ -24,7 +24,7 @@ def list_items(as_json: AsJson = False, shelf: Shelf = None) -> None:
     """List every item."""
     from . import front
 
-    _show_items(front.list(shelf=shelf), as_json)
+    _show_items(front.items(shelf=shelf), as_json)
 
 
 @app.command()
