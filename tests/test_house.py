@@ -34,6 +34,7 @@ ADAPTERS = {
     "flaml": {"flaml"},
     "lightgbm": {"lightgbm"},
     "mlflow": {"mlflow"},
+    "pydantic": {"pydantic"},
     "pynvml": {"nvml"},
     "ray": {"ray"},
     "redis": {"redis"},
