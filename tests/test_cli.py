@@ -103,6 +103,20 @@ def test_doctor_on_this_machine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert found["valkey"]["ok"]
 
 
+def test_doctor_takes_a_path_with_blanks(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eagleray.runtime import haproxy_launch
+
+    program = haproxy_launch.binary()
+    if program is None:
+        pytest.skip("no HAProxy for this platform")
+    home.mkdir()
+    spaced = home / "a folder's haproxy"
+    spaced.symlink_to(program)
+    monkeypatch.setattr(haproxy_launch, "binary", lambda: str(spaced))
+    (found,) = (check for check in checks(Settings(home=home)) if check.name == "haproxy")
+    assert found.ok, found.line()
+
+
 def test_doctor_names_the_cure(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eagleray.runtime.doctor._DISK_BYTES", 1 << 60)
     settings = Settings(home=home, redis_url="redis://:secret@127.0.0.1:1/0", ray_address="127.0.0.1:1")
