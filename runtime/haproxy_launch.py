@@ -69,6 +69,8 @@ def write_launcher(folder: Path) -> str | None:
 
 
 def _main(arguments: list[str]) -> None:
+    if "-f" not in arguments:  # asked for its version, say
+        os.execv(arguments[0], arguments)
     path = arguments[arguments.index("-f") + 1]
     with open(path, encoding="utf-8") as file:
         config = narrowed(file.read())

@@ -1,4 +1,11 @@
-from eagleray.runtime.haproxy_launch import narrowed
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from eagleray.runtime.haproxy_launch import binary, narrowed, write_launcher
 
 WRITTEN = """global
     log 127.0.0.1:514 local0 info
@@ -42,3 +49,13 @@ def test_requests_carry_their_time_and_it_stays_so_when_written_again():
 def test_unknown_paths_get_a_problem_document():
     assert "application/problem+json" in narrowed(WRITTEN)
     assert "Path not found" not in narrowed(WRITTEN)
+
+
+def test_the_launcher_stands_in_for_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = write_launcher(tmp_path)
+    if launcher is None:
+        pytest.skip("no HAProxy for this platform")
+    monkeypatch.setenv("RAY_SERVE_HAPROXY_BINARY_PATH", launcher)  # as in every process of a Ray of ours
+    assert binary() == launcher
+    said = subprocess.run([launcher, "-v"], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("HAProxy version")
