@@ -29,6 +29,7 @@ FLOORS = {
 }
 # A third-party name appears only in a file whose name bears one of these words (words are split at "_").
 ADAPTERS = {
+    "aiohttp": {"aiohttp"},
     "deltalake": {"delta"},
     "fastapi": {"fastapi"},
     "flaml": {"flaml"},
