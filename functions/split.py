@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -20,17 +20,12 @@ from .traffic import Share, Traffic
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 16 << 20  # larger requests stay with the stable version
 MAX_COMPARED_BYTES = 1 << 20
 SHADOW_QUEUE = 256  # copies that wait; more are dropped, for the shadow must not slow the answer
 SHADOW_WORKERS = 4
-
-
-class App(Protocol):
-    """The stable version: an ASGI application."""
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None: ...
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -16,7 +16,7 @@ import uvicorn
 from eagleray.functions.split import MAX_BODY_BYTES, SHADOW_QUEUE, Split, same_answer
 from eagleray.functions.traffic import Traffic
 
-Asgi = Callable[[Any, Any, Any], Coroutine[Any, Any, None]]
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def echo(version: str, *, status: int = 200, kind: bytes = b"application/json") -> Asgi:
