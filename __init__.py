@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from eagleray.runtime.progress import track
     from eagleray.runtime.resources import Resources
+    from eagleray.runtime.retries import Retries
     from eagleray.runtime.session import session
     from eagleray.runtime.settings import Settings
 
@@ -74,6 +75,7 @@ __all__ = [
     "Monitor",
     "NotFoundError",
     "Resources",
+    "Retries",
     "Rule",
     "Scale",
     "ServerUnavailable",
@@ -113,6 +115,7 @@ _HOMES = {
     "Monitor": "eagleray.graphs.monitoring.monitor",
     "NotFoundError": "eagleray.runtime.errors",
     "Resources": "eagleray.runtime.resources",
+    "Retries": "eagleray.runtime.retries",
     "Rule": "eagleray.featurestore.rules",
     "Scale": "eagleray.autoscaling.scale",
     "ServerUnavailable": "eagleray.runtime.errors",

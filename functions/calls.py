@@ -1,12 +1,12 @@
-"""Many calls of one function: in order, bounded in flight, small items in batches that grow to fit."""
+"""Many calls of one function: in order or as they end, bounded in flight, small items in batches that grow to fit."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from ..runtime.failure import Failure
 from ..runtime.task_body import Outcome
 
 R = TypeVar("R")
@@ -33,12 +33,20 @@ class Batches(Protocol[Ticket, R]):
         """Starts one batch."""
         ...
 
+    def any_of(self, tickets: Sequence[Ticket]) -> Ticket:
+        """Waits until one of these is done."""
+        ...
+
     def result(self, ticket: Ticket) -> Outcome[R]:
         """Waits for one batch; raises `ServerUnavailable` when its worker was lost for good."""
         ...
 
     def cancel(self, tickets: list[Ticket]) -> None:
         """Ends batches whose results nobody will read."""
+        ...
+
+    def close(self) -> None:
+        """The map has ended."""
         ...
 
 
@@ -50,15 +58,22 @@ def next_size(size: int, outcome: Outcome[R]) -> int:
     return round(max(1.0, min(by_time, by_bytes, size * GROWTH, MAX_ITEMS)))
 
 
-def map_in_order(batches: Batches[Ticket, R], items: Iterable[object]) -> Iterator[R]:
-    """Yields each item's result in order; at most `AHEAD` batches per slot are started and not yet read.
+def map_items(
+    batches: Batches[Ticket, R],
+    items: Iterable[object],
+    *,
+    ordered: bool = True,
+    return_exceptions: bool = False,
+    at_once: int | None = None,
+) -> Iterator[Any]:
+    """Yields each item's result; at most `AHEAD` batches per slot (`at_once` in all) are started and not yet read.
 
-    An item's error is raised after the results before it; work that nobody will read is cancelled then, and also
-    when the reader stops early.
+    An item's error is raised after the results before it, or stands in its place; work that nobody will read is
+    cancelled when an error is raised and when the reader stops early.
     """
     source = iter(items)
-    waiting: deque[tuple[Ticket, int]] = deque()
-    size, window, drained = 1, AHEAD * batches.slots, False
+    waiting: dict[Ticket, int] = {}  # in the order they were started
+    size, window, drained = 1, at_once or AHEAD * batches.slots, False
     try:
         while True:
             while not drained and len(waiting) < window:
@@ -66,17 +81,58 @@ def map_in_order(batches: Batches[Ticket, R], items: Iterable[object]) -> Iterat
                 if not batch:
                     drained = True
                     break
-                waiting.append((batches.submit(batch), len(batch)))
+                waiting[batches.submit(batch)] = len(batch)
             if not waiting:
                 return
-            ticket, count = waiting[0]
+            ticket = next(iter(waiting)) if ordered else batches.any_of(list(waiting))
             outcome = batches.result(ticket)
-            waiting.popleft()
-            if count == size:  # an older, smaller batch says less than what is already known
+            if waiting.pop(ticket) == size:  # an older, smaller batch says less than what is already known
                 size = next_size(size, outcome)
-            yield from outcome.values
-            if outcome.failure is not None:
-                raise outcome.failure.as_raised()
+            for value in outcome.values:
+                if not isinstance(value, Failure):
+                    yield value
+                elif return_exceptions:
+                    yield value.as_raised()
+                else:
+                    raise value.as_raised()
     finally:
         if waiting:
-            batches.cancel([ticket for ticket, _ in waiting])
+            batches.cancel(list(waiting))
+        batches.close()
+
+
+class Streams(Protocol[Ticket]):
+    """Where generator functions run, one item each."""
+
+    @property
+    def slots(self) -> int:
+        """How many run at the same time."""
+        ...
+
+    def submit(self, item: object) -> Ticket:
+        """Starts one item's generator."""
+        ...
+
+    def values(self, ticket: Ticket) -> Iterator[Any]:
+        """What it yields, as it comes."""
+        ...
+
+    def cancel(self, tickets: list[Ticket]) -> None:
+        """Ends generators whose values nobody will read."""
+        ...
+
+
+def map_streams(streams: Streams[Ticket], items: Iterable[object]) -> Iterator[Any]:
+    """Yields what each item's generator yields, item after item, as it comes; those of later items run meanwhile."""
+    source = iter(items)
+    waiting: list[Ticket] = []
+    try:
+        while True:
+            waiting += [streams.submit(item) for item in islice(source, streams.slots - len(waiting))]
+            if not waiting:
+                return
+            yield from streams.values(waiting[0])
+            waiting.pop(0)
+    finally:
+        if waiting:
+            streams.cancel(waiting)

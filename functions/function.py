@@ -4,75 +4,136 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from ..runtime.errors import DefinitionError
-from .calls import map_in_order
+from ..runtime.stateful import Stateful
 from .spec import FunctionSpec, Options
 
 if TYPE_CHECKING:
+    from ..runtime.ray_actors import Actors
     from ..runtime.ray_tasks import ObjectRef, Tasks
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Function(Generic[P, R]):
-    """A decorated function: calling it is calling the function itself; `.remote` and `.map` run it on Ray."""
+    """A decorated function or class: calling it is calling the function itself; the other verbs run it on Ray.
+
+    Of a class, one object a process is made with `init` and set up once; a call is a call of its `predict`.
+    """
 
     spec: FunctionSpec
     __wrapped__: Callable[P, R]
     __name__: str
     __qualname__: str
 
-    def __init__(self, fn: Callable[P, R], spec: FunctionSpec) -> None:
-        functools.update_wrapper(cast("Callable[..., Any]", self), fn)
+    def __init__(self, fn: Callable[P, R] | type, spec: FunctionSpec) -> None:
+        functools.update_wrapper(cast("Callable[..., Any]", self), cast("Callable[..., Any]", fn), updated=())
         self.spec = spec
-        self._fn = fn
-        self._tasks: Tasks[R] | None = None
+        made = Stateful(fn, spec.init) if isinstance(fn, type) else None
+        if made is not None:
+            self.__signature__ = made.__signature__
+        elif spec.init:
+            raise DefinitionError(f"{spec.name} is no class, so it takes no init=: use a default argument")
+        self._fn: Callable[P, R] = fn if made is None else made
+        self._tasks: Tasks[R] | Actors[R] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._fn(*args, **kwargs)
 
+    @property
+    def callable(self) -> Callable[P, R]:
+        """What answers a call and travels: the function itself, or a `Stateful` (its `ready()` does the setup)."""
+        return self._fn
+
     def remote(self, *args: P.args, **kwargs: P.kwargs) -> ObjectRef[R]:
         """Starts one call on Ray and returns its `ray.ObjectRef` at once; `ray.get` raises the user's error type.
 
-        Starts a local Ray (or joins `RAY_ADDRESS`) on first use; a lost worker's call runs again `retries` times.
+        Starts a local Ray (or joins `RAY_ADDRESS`) on first use; a lost worker's call runs again as `retries` says. Of
+        a generator function it returns the iterable of its references. `ray.cancel` ends the call.
         """
         return self._ray().submit(args, kwargs)
 
-    def map(self, items: Iterable[Any]) -> Iterator[R]:
-        """Yields the result of each item in the items' order, computed on Ray while you read.
+    @overload
+    def map(
+        self: Function[P, Iterator[T] | AsyncIterator[T] | Coroutine[Any, Any, T]],
+        items: Iterable[Any],
+        *,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        **shared: Any,
+    ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self, items: Iterable[Any], *, ordered: bool = True, return_exceptions: bool = False, **shared: Any
+    ) -> Iterator[R]: ...
+
+    def map(
+        self, items: Iterable[Any], *, ordered: bool = True, return_exceptions: bool = False, **shared: Any
+    ) -> Iterator[Any]:
+        """Yields the result of each item, computed on Ray while you read; `shared` are further arguments of each call.
 
         Reads `items` (a generator too) only as far ahead as the cluster's slots need; small items travel in
-        batches. The first item that fails raises its own error, after the results of those before it; unread
-        work is then cancelled.
+        batches, shared arguments once. `ordered=False` gives results as they come. The first item that fails raises its
+        own error, after the results before it, and unread work is cancelled; with `return_exceptions` the error
+        stands in the item's place instead. Of a generator function it yields what each item's generator yields.
         """
-        if inspect.isgeneratorfunction(self._fn):
-            raise DefinitionError(
-                f"{self.__name__}.map needs a function that returns: return a list instead of yielding"
-            )
-        return map_in_order(self._ray().batches(), items)
+        return self._over(items, starred=False, ordered=ordered, return_exceptions=return_exceptions, shared=shared)
+
+    def starmap(
+        self, items: Iterable[Iterable[Any]], *, ordered: bool = True, return_exceptions: bool = False, **shared: Any
+    ) -> Iterator[R]:
+        """As `map`, an item being the call's arguments."""
+        return self._over(items, starred=True, ordered=ordered, return_exceptions=return_exceptions, shared=shared)
+
+    def for_each(self, items: Iterable[Any], **shared: Any) -> int:
+        """Calls it for each item, for what it does: results are not sent back. Returns the number of items."""
+        from .over import for_each
+
+        return for_each(self._ray(), items, self.spec, shared)
+
+    def close(self) -> None:
+        """Ends the warm workers of a class; a later call starts new ones."""
+        if isinstance(self._fn, Stateful):
+            self._fn.close()
+            if self._tasks is not None:
+                cast("Actors[R]", self._tasks).close()
 
     def options(self, **changes: Unpack[Options]) -> Function[P, R]:
         """A copy with other needs, for instance `.options(gpu=0.5)`; the original stays as it is."""
-        return Function(self._fn, self.spec.changed(changes))
+        source = self._fn.cls if isinstance(self._fn, Stateful) else self._fn
+        return Function(source, self.spec.changed(changes))
 
-    def _ray(self) -> Tasks[R]:
+    def _over(
+        self,
+        items: Iterable[Any],
+        *,
+        starred: bool,
+        ordered: bool,
+        return_exceptions: bool,
+        shared: Mapping[str, Any],
+    ) -> Iterator[R]:
+        from .over import Reading, over
+
+        how = Reading(starred=starred, ordered=ordered, return_exceptions=return_exceptions)
+        return over(self._ray(), items, self.spec, how, shared)
+
+    def _ray(self) -> Tasks[R] | Actors[R]:
         if self._tasks is None:
-            # Ray takes a second to import: only who calls .remote or .map pays for it.
-            from ..runtime.ray_tasks import Tasks
+            # Ray takes a second to import: only who leaves this process pays for it.
+            if isinstance(self._fn, Stateful):
+                from ..runtime.ray_actors import Actors
 
-            spec = self.spec
-            self._tasks = Tasks(
-                self._fn,
-                name=spec.name,
-                resources=spec.resources,
-                retries=spec.retries,
-                timeout_s=spec.timeout_s,
-                packages=spec.packages,
-            )
+                self._tasks = Actors(self._fn, self.spec)
+            else:
+                from ..runtime.ray_tasks import Tasks
+
+                self._tasks = Tasks(self._fn, self.spec)
         return self._tasks
 
     def __getstate__(self) -> dict[str, object]:
@@ -94,10 +155,11 @@ def function(**options: Unpack[Options]) -> Callable[[Callable[P, R]], Function[
 def function(
     fn: Callable[P, R] | None = None, /, **options: Unpack[Options]
 ) -> Function[P, R] | Callable[[Callable[P, R]], Function[P, R]]:
-    """Makes a plain function callable on Ray: `@function`, or `@function(cpus=2, gpu=0.25, memory="2Gi", ...)`.
+    """Makes a function callable on Ray: `@function`, or `@function(cpus=2, gpu=0.25, memory="2Gi", ...)`.
 
-    The options are those of `eagleray.functions.spec.Options`. Raises `DefinitionError` for a wrong option and for
-    what is no plain function (a class, a method, something callable).
+    The options are those of `eagleray.functions.spec.Options`. A class with `predict(...)` (and `setup()`, where it has
+    state to make) is a function with state. Raises `DefinitionError` for a wrong option and for what is neither (a
+    method, something callable).
     """
 
     def decorate(target: Callable[P, R]) -> Function[P, R]:
@@ -110,9 +172,11 @@ def function(
 def _check(target: object) -> None:
     if isinstance(target, Function):
         raise DefinitionError(f"{target.__name__} is decorated twice: use .options(...) for a copy with other needs")
+    if isinstance(target, type):
+        return
     if not inspect.isfunction(target):
         what = getattr(target, "__name__", type(target).__name__)
-        raise DefinitionError(f"@function takes a plain function; {what} is a {type(target).__name__}")
+        raise DefinitionError(f"@function takes a function or a class; {what} is a {type(target).__name__}")
     outer = target.__qualname__.rpartition("<locals>.")[2]
     if "." in outer:
-        raise DefinitionError(f"{outer} is a method: move it out of its class and hand the object in as an argument")
+        raise DefinitionError(f"{outer} is a method: move it out of its class, or decorate the class")

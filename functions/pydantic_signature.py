@@ -159,7 +159,9 @@ class Signature:
 
 
 def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
-    target = fn if inspect.isfunction(fn) or inspect.ismethod(fn) else type(fn).__call__
+    plain: Any = getattr(fn, "callable", fn)  # of a Function, what it calls
+    called: Any = getattr(plain, "called", plain)  # of a class with state, its method
+    target = called if inspect.isfunction(called) or inspect.ismethod(called) else type(called).__call__
     try:
         return get_type_hints(inspect.unwrap(target), include_extras=True)
     except NameError as error:

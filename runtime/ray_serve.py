@@ -27,6 +27,7 @@ with warnings.catch_warnings():
 
 from . import ray_cluster, ray_kv
 from .errors import DeploymentError, ServerUnavailable
+from .ray_capacity import misfit
 from .ray_environment import LOOPBACK
 from .resources import Resources
 
@@ -138,7 +139,9 @@ def deploy(
     `DeploymentError` with the reason when no replica comes up within `timeout_s`; a first version that fails is
     removed again, an earlier one keeps its replicas.
     """
-    _check_fits(name, resources)
+    problem = misfit(resources)
+    if problem is not None:  # Serve would wait for it
+        raise DeploymentError(f"service {name!r} {problem}: ask for less or add a node")
     url = f"{start()}/{name}"
     before = status(name).state
     if before == "RUNNING" and ray_kv.get(_version_key(name)) == version.encode():
@@ -241,24 +244,6 @@ def _cause(message: str) -> str:
     errors = [line for line in lines if _ERROR_LINE.match(line)]
     line = (errors or lines or [""])[-1]
     return line.removeprefix("eagleray.runtime.errors.")
-
-
-def _check_fits(name: str, resources: Resources) -> None:
-    """Says at once what no node of the cluster can ever give, where Serve would wait for it."""
-    wanted = resources.ray_options()
-    amounts = {
-        "CPU": wanted.get("num_cpus"),
-        "GPU": wanted.get("num_gpus"),
-        "memory": wanted.get("memory"),
-        **dict(resources.custom),
-    }
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    for kind, amount in amounts.items():
-        most = max((float(node.get(kind, 0)) for node in nodes), default=0.0)
-        if isinstance(amount, int | float) and amount > most:
-            raise DeploymentError(
-                f"service {name!r} asks {amount:g} {kind}, the largest node has {most:g}: ask for less or add a node"
-            )
 
 
 def _text(state: object) -> str:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import ray
 
 from . import ray_cluster
 from .bundle import local_modules
-from .errors import InputError, ServerUnavailable
-from .resources import Resources
+from .call_options import CallOptions
+from .errors import DefinitionError, InputError, ServerUnavailable
+from .ray_capacity import cluster_resources, misfit, slots
+from .ray_watch import RayWatch, lost
 from .settings import Settings
-from .task_body import Outcome, call, call_batch
+from .task_body import BatchMode, Body, Outcome
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 ObjectRef: TypeAlias = "ray.ObjectRef[T]"
 
@@ -32,41 +34,49 @@ class Tasks(Generic[R]):
     Connects on first use, with the settings of the environment, unless this process has a Ray already.
     """
 
-    def __init__(
-        self,
-        fn: Callable[..., R],
-        *,
-        name: str,
-        resources: Resources,
-        retries: int,
-        timeout_s: float | None,
-        packages: Sequence[str],
-    ) -> None:
-        self._fn = fn
-        self._name = name
-        self._timeout_s = timeout_s
-        self._options = task_options(resources, retries=retries, packages=packages)
-        self._resources = resources
+    def __init__(self, fn: Callable[..., R], options: CallOptions) -> None:
+        self._options = options
+        self._body = Body(fn, options, watch=RayWatch)
         self._handles: dict[str, Any] = {}
         self._session: tuple[str, str] | None = None
 
     def submit(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> ray.ObjectRef[R]:
-        """Starts one call and returns its reference; raises `InputError` for what cannot travel to a worker."""
-        reference: ray.ObjectRef[R] = self._start("call", args, kwargs)
+        """Starts one call and returns its reference (of a generator function: the iterable of its references).
+
+        Raises `InputError` for what cannot travel to a worker, `DefinitionError` for needs no node can meet.
+        """
+        reference: ray.ObjectRef[R] = self._start("stream" if self._body.is_stream else "call", args, kwargs)
         return reference
 
-    def batches(self) -> RayBatches[R]:
-        """What runs this function over many items; reads the cluster's size now."""
+    def batches(self, shared: Mapping[str, Any], mode: BatchMode) -> RayBatches[R]:
+        """What runs this function over many items; reads the cluster's size now, and puts `shared` there once."""
         self._connect()
-        return RayBatches(self, slots(self._resources, _cluster_resources()))
+        kept = {name: stored(value) for name, value in shared.items()}
+        limit = slots(self._options.resources, cluster_resources())
+        return RayBatches(self, min(limit, self._options.concurrency or limit), (mode, kept))
 
-    def start_batch(self, items: list[object]) -> ray.ObjectRef[Outcome[R]]:
+    def streams(self, shared: Mapping[str, Any]) -> RayStreams:
+        """What runs a generator function over many items."""
+        self._connect()
+        limit = slots(self._options.resources, cluster_resources())
+        return RayStreams(self, min(limit, self._options.concurrency or limit), shared)
+
+    def start_batch(self, items: list[object], mode: BatchMode, shared: Mapping[str, Any]) -> ray.ObjectRef[Outcome[R]]:
         """Starts the calls for `items` as one task; a reference among them arrives as the value it stands for."""
         holds_references = any(isinstance(item, ray.ObjectRef) for item in items)
-        reference: ray.ObjectRef[Outcome[R]] = self._start(
-            "batch", (None, *items) if holds_references else (items,), {}
-        )
+        packed = (None, *items) if holds_references else (items,)
+        reference: ray.ObjectRef[Outcome[R]] = self._start("batch", (mode, *packed), shared)
         return reference
+
+    @property
+    def name(self) -> str:
+        """The function's, for messages."""
+        return self._options.name
+
+    @property
+    def is_stream(self) -> bool:
+        """True where a call yields its results."""
+        return self._body.is_stream
 
     def _start(self, kind: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         self._connect()
@@ -74,11 +84,11 @@ class Tasks(Generic[R]):
         try:
             if handle is not None:
                 return handle.remote(*args, **kwargs)
-            with _by_value_lock, _travelling(local_modules(self._fn)):
-                handle = ray.remote(**self._options)(self._body(kind)).options(name=self._name)
+            with travelling(local_modules(self._body.fn)):
+                handle = ray.remote(**task_options(self._options))(_remote(self._body, kind)).options(name=self.name)
                 reference = handle.remote(*args, **kwargs)
         except TypeError as error:
-            raise _clear(error, self._name) from None
+            raise clear(error, self.name) from None
         self._handles[kind] = handle
         return reference
 
@@ -88,97 +98,141 @@ class Tasks(Generic[R]):
         context = ray.get_runtime_context()
         session = (context.get_node_id(), context.get_job_id())
         if session != self._session:  # another cluster: what was sent to the old one is not there
+            check_fits(self._options)
             self._handles, self._session = {}, session
 
-    def _body(self, kind: str) -> Callable[..., Any]:
-        fn, timeout_s = self._fn, self._timeout_s
-        if kind == "batch":
 
-            def batch(packed: list[Any] | None, *items: Any) -> Outcome[R]:
-                return call_batch(fn, items if packed is None else packed, timeout_s)
+class Starter(Protocol[R]):
+    """What starts batches: tasks or actors."""
 
-            return batch
-        if timeout_s is None and not inspect.iscoroutinefunction(fn):
-            return fn  # the user's own function, so that its frames are the first and only ones
+    @property
+    def name(self) -> str: ...
 
-        def limited(*args: Any, **kwargs: Any) -> R:
-            result: R = call(fn, args, kwargs, timeout_s)
-            return result
+    def start_batch(
+        self, items: list[object], mode: BatchMode, shared: Mapping[str, Any]
+    ) -> ray.ObjectRef[Outcome[R]]: ...
 
-        return limited
+
+class Submitter(Protocol):
+    """What starts single calls: tasks or actors."""
+
+    @property
+    def name(self) -> str: ...
+
+    def submit(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any: ...
 
 
 class RayBatches(Generic[R]):
-    """Batches of one function's calls, each a Ray task."""
+    """Batches of one function's calls."""
 
-    def __init__(self, tasks: Tasks[R], slots: int) -> None:
+    def __init__(self, tasks: Starter[R], slots: int, how: tuple[BatchMode, Mapping[str, Any]]) -> None:
         self._tasks = tasks
+        self._mode, self._shared = how
         self.slots = slots
 
     def submit(self, items: list[object]) -> ray.ObjectRef[Outcome[R]]:
-        return self._tasks.start_batch(items)
+        return self._tasks.start_batch(items, self._mode, self._shared)
+
+    def any_of(self, tickets: Sequence[ray.ObjectRef[Outcome[R]]]) -> ray.ObjectRef[Outcome[R]]:
+        ready, _ = ray.wait(list(tickets))
+        return ready[0]
 
     def result(self, ticket: ray.ObjectRef[Outcome[R]]) -> Outcome[R]:
-        name = self._tasks._name
-        try:
-            return ray.get(ticket)
-        except (
-            ray.exceptions.WorkerCrashedError,
-            ray.exceptions.OutOfMemoryError,
-            ray.exceptions.NodeDiedError,
-        ) as error:
-            why = "ran out of memory" if isinstance(error, ray.exceptions.OutOfMemoryError) else "died"
-            cure = "ask for more memory, raise retries, or look for a crash in native code"
-            raise ServerUnavailable(f"{name}: its worker {why}, and so did every retry's: {cure}") from None
-        except ray.exceptions.RayTaskError as error:
-            # Raised around the user's code: an argument, or a result, that cannot be pickled or read back.
-            cause = error.cause if isinstance(error.cause, Exception) else error
-            raise cause from None
+        return fetched(ticket, self._tasks.name)
 
     def cancel(self, tickets: list[ray.ObjectRef[Outcome[R]]]) -> None:
         if ray.is_initialized():
             for ticket in tickets:
                 ray.cancel(ticket)
 
+    def close(self) -> None:
+        """Called when the map has ended."""
 
-def task_options(resources: Resources, *, retries: int, packages: Sequence[str]) -> dict[str, Any]:
+
+class RayStreams:
+    """A generator function's calls, one an item; a ticket is the iterable of its references."""
+
+    def __init__(self, tasks: Submitter, slots: int, shared: Mapping[str, Any]) -> None:
+        self._tasks = tasks
+        self._shared = {name: stored(value) for name, value in shared.items()}
+        self.slots = slots
+
+    def submit(self, item: object) -> Any:
+        return self._tasks.submit((item,), self._shared)
+
+    def values(self, ticket: Any) -> Iterator[Any]:
+        for reference in ticket:
+            yield fetched(reference, self._tasks.name)
+
+    def cancel(self, tickets: list[Any]) -> None:
+        if ray.is_initialized():
+            for ticket in tickets:
+                ray.cancel(ticket)
+
+
+def fetched(ticket: ray.ObjectRef[T], name: str) -> T:
+    """What a reference stands for; raises `ServerUnavailable` when its worker was lost for good."""
+    try:
+        return ray.get(ticket)
+    except (
+        ray.exceptions.WorkerCrashedError,
+        ray.exceptions.OutOfMemoryError,
+        ray.exceptions.NodeDiedError,
+        ray.exceptions.ActorDiedError,
+        ray.exceptions.ActorUnavailableError,
+    ) as error:
+        if getattr(error, "actor_init_failed", False):
+            raise ServerUnavailable(f"{name}: its setup failed: {str(error).strip().splitlines()[-1]}") from None
+        out_of_memory = isinstance(error, ray.exceptions.OutOfMemoryError)
+        raise ServerUnavailable(lost(name, why="ran out of memory" if out_of_memory else "died")) from None
+    except ray.exceptions.RuntimeEnvSetupError as error:
+        raise DefinitionError(f"{name}: its packages cannot be installed: {_install_error(str(error))}") from None
+    except ray.exceptions.RayTaskError as error:
+        # Raised around the user's code: an argument, or a result, that cannot be pickled or read back.
+        cause = error.cause if isinstance(error.cause, Exception) else error
+        raise cause from None
+
+
+def task_options(options: CallOptions) -> dict[str, Any]:
     """Ray's words for what a call needs. Only lost workers run again: an error of the user's code is the answer."""
-    options = {**resources.ray_options(), "max_retries": retries, "retry_exceptions": False}
-    if packages:
-        options["runtime_env"] = {"uv": list(packages)}
-    return options
-
-
-def slots(resources: Resources, cluster: Mapping[str, float]) -> int:
-    """How many calls the cluster runs at the same time, at least one."""
-    wants = {"CPU": resources.cpus, "GPU": resources.gpu, "memory": resources.memory_bytes, **resources.custom}
-    fits = [cluster.get(name, 0.0) / want for name, want in wants.items() if want]
-    return max(1, int(min(fits, default=cluster.get("CPU", 1.0))))
-
-
-def _cluster_resources() -> Mapping[str, float]:
-    untyped: Any = ray.cluster_resources
-    found: Mapping[str, float] = untyped()
+    # A worker that is ended for a time limit is lost to Ray; the attempt after it is the one that says why.
+    attempts = max(options.retries.attempts, 1 if options.timeout_s is not None else 0)
+    found = {**options.resources.ray_options(), "max_retries": attempts, "retry_exceptions": False}
+    if options.packages:
+        found["runtime_env"] = environment(options)
     return found
 
 
+def environment(options: CallOptions) -> dict[str, Any]:
+    """The runtime environment that has the packages; Ray keeps it, and makes it once a node."""
+    return {"uv": list(options.packages)}
+
+
+def check_fits(options: CallOptions) -> None:
+    """Says at once what no node can ever give, where Ray would wait for it."""
+    problem = misfit(options.resources)
+    if problem is not None:
+        raise DefinitionError(f"{options.name} {problem}: ask for less or add a node")
+
+
 @contextlib.contextmanager
-def _travelling(modules: Sequence[str]) -> Iterator[None]:
+def travelling(modules: Sequence[str]) -> Iterator[None]:
     """Inside, the user's own modules are pickled by value: a worker need not have their files."""
-    named = [sys.modules[name] for name in modules if name in sys.modules and name != "__main__"]
     pickler: Any = ray.cloudpickle
-    already = pickler.list_registry_pickle_by_value()
-    added = [module for module in named if module.__name__ not in already]
-    for module in added:
-        pickler.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
+    with _by_value_lock:
+        named = [sys.modules[name] for name in modules if name in sys.modules and name != "__main__"]
+        already = pickler.list_registry_pickle_by_value()
+        added = [module for module in named if module.__name__ not in already]
         for module in added:
-            pickler.unregister_pickle_by_value(module)
+            pickler.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
+            for module in added:
+                pickler.unregister_pickle_by_value(module)
 
 
-def _clear(error: TypeError, name: str) -> Exception:
+def clear(error: TypeError, name: str) -> Exception:
     """One line for what cannot be pickled; any other TypeError (a wrong argument) stays as it is."""
     text = str(error)
     if "serializ" not in text.lower() and "pickle" not in text:
@@ -187,3 +241,39 @@ def _clear(error: TypeError, name: str) -> Exception:
     return InputError(
         f"{name}: {reason}: pass plain data (numbers, frames, paths) and open files or locks inside the function"
     )
+
+
+def _remote(body: Body[Any], kind: str) -> Callable[..., Any]:
+    """What Ray is given to run."""
+    if kind == "batch":
+
+        def batch(mode: BatchMode, packed: list[Any] | None, *items: Any, **shared: Any) -> Outcome[Any]:
+            return body.batch(items if packed is None else packed, shared, mode)
+
+        return batch
+    if kind == "stream":
+
+        def stream(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            for value in body.stream(args, kwargs):  # noqa: UP028 - Ray sends values in, which are not for the user's
+                yield value
+
+        return stream
+    if body.is_plain:
+        return body.fn  # the user's own function, so that its frames are the first and only ones
+
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        return body.call(args, kwargs)
+
+    return limited
+
+
+def stored(value: Any) -> Any:
+    """A reference to the value, so that it travels once and not with every batch; what is small travels along."""
+    return value if isinstance(value, ray.ObjectRef | str | int | float | bool | None) else ray.put(value)
+
+
+def _install_error(text: str) -> str:
+    """The installer's own line out of Ray's report."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "error:" in line.lower() or "No solution found" in line or "because" in line]
+    return (telling or lines or ["no reason given"])[0][:300]

@@ -9,12 +9,13 @@ import pytest
 from eagleray.functions.spec import FunctionSpec
 from eagleray.runtime.errors import DefinitionError
 from eagleray.runtime.resources import Resources
+from eagleray.runtime.retries import Retries
 
 
 def test_options_become_a_spec() -> None:
     spec = FunctionSpec("embed").changed({"cpus": 2, "gpu": 0.25, "memory": "2Gi", "retries": 5, "packages": ["x>=1"]})
     assert spec.resources == Resources(cpus=2, gpu=0.25, memory_bytes=2 << 30)
-    assert (spec.retries, spec.packages, spec.timeout_s) == (5, ("x>=1",), None)
+    assert (spec.retries, spec.packages, spec.timeout_s) == (Retries(5), ("x>=1",), None)
 
 
 def test_a_change_keeps_the_rest() -> None:
@@ -35,6 +36,7 @@ def test_a_change_keeps_the_rest() -> None:
         ({"timeout_s": 0}, "timeout_s=0"),
         ({"packages": "numpy"}, "give a list"),
         ({"name": ""}, "name is empty"),
+        ({"concurrency": 0}, "concurrency=0; give a whole number from 1"),
     ],
 )
 def test_wrong_options_say_the_cure(options: Any, message: str) -> None:
