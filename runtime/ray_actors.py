@@ -11,8 +11,9 @@ import ray
 from . import ray_cluster
 from .bundle import local_modules
 from .call_options import CallOptions
+from .packages import Packaged
 from .ray_capacity import cluster_resources, slots, wanted
-from .ray_tasks import RayBatches, RayStreams, check_fits, clear, environment, stored, travelling
+from .ray_tasks import RayBatches, RayStreams, check_fits, clear, environment, pack, stored, travelling
 from .ray_watch import RayWatch
 from .settings import Settings
 from .stateful import Stateful
@@ -24,9 +25,9 @@ R = TypeVar("R")
 class StatefulActor:
     """One worker process with one object, set up before the first call."""
 
-    def __init__(self, body: Body[Any]) -> None:
-        self._body = body
-        made: Any = body.fn
+    def __init__(self, packed: Packaged) -> None:
+        self._body: Body[Any] = packed.open()
+        made: Any = self._body.fn
         made.ready()
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
@@ -146,7 +147,7 @@ class Actors(Generic[R]):
             with travelling(local_modules(made.cls)):
                 if self._class is None:
                     self._class = ray.remote(**_actor_options(self._options))(StatefulActor)
-                handle = self._class.remote(self._body)
+                handle = self._class.remote(pack(self._body))
         except TypeError as error:
             raise clear(error, self.name) from None
         self._warm.append(_Warm(handle))

@@ -14,6 +14,7 @@ from . import ray_cluster
 from .bundle import local_modules
 from .call_options import CallOptions
 from .errors import DefinitionError, InputError, ServerUnavailable
+from .packages import Packaged
 from .ray_capacity import cluster_resources, misfit, slots
 from .ray_watch import RayWatch, lost
 from .settings import Settings
@@ -185,8 +186,6 @@ def fetched(ticket: ray.ObjectRef[T], name: str) -> T:
             raise ServerUnavailable(f"{name}: its setup failed: {str(error).strip().splitlines()[-1]}") from None
         out_of_memory = isinstance(error, ray.exceptions.OutOfMemoryError)
         raise ServerUnavailable(lost(name, why="ran out of memory" if out_of_memory else "died")) from None
-    except ray.exceptions.RuntimeEnvSetupError as error:
-        raise DefinitionError(f"{name}: its packages cannot be installed: {_install_error(str(error))}") from None
     except ray.exceptions.RayTaskError as error:
         # Raised around the user's code: an argument, or a result, that cannot be pickled or read back.
         cause = error.cause if isinstance(error.cause, Exception) else error
@@ -204,8 +203,8 @@ def task_options(options: CallOptions) -> dict[str, Any]:
 
 
 def environment(options: CallOptions) -> dict[str, Any]:
-    """The runtime environment that has the packages; Ray keeps it, and makes it once a node."""
-    return {"uv": list(options.packages)}
+    """A runtime environment of its own: workers with these packages run nothing else."""
+    return {"env_vars": {"EAGLERAY_PACKAGES": " ".join(options.packages)}}
 
 
 def check_fits(options: CallOptions) -> None:
@@ -245,6 +244,8 @@ def clear(error: TypeError, name: str) -> Exception:
 
 def _remote(body: Body[Any], kind: str) -> Callable[..., Any]:
     """What Ray is given to run."""
+    if body.options.packages:
+        return _packaged(body, kind)
     if kind == "batch":
 
         def batch(mode: BatchMode, packed: list[Any] | None, *items: Any, **shared: Any) -> Outcome[Any]:
@@ -267,13 +268,32 @@ def _remote(body: Body[Any], kind: str) -> Callable[..., Any]:
     return limited
 
 
+def _packaged(body: Body[Any], kind: str) -> Callable[..., Any]:
+    """The same, read back only once its packages are there: the function may name them at its module's top."""
+    packed = pack(body)
+    if kind == "batch":
+
+        def batch(mode: BatchMode, items: list[Any] | None, *more: Any, **shared: Any) -> Outcome[Any]:
+            found: Outcome[Any] = packed.open().batch(more if items is None else items, shared, mode)
+            return found
+
+        return batch
+    if kind == "stream":
+
+        def stream(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            for value in packed.open().stream(args, kwargs):  # noqa: UP028 - as above
+                yield value
+
+        return stream
+    return lambda *args, **kwargs: packed.open().call(args, kwargs)
+
+
+def pack(body: Body[Any]) -> Packaged:
+    """A body as bytes, with the packages that reading it back takes."""
+    pickler: Any = ray.cloudpickle
+    return Packaged(body.options.packages, pickler.dumps(body))
+
+
 def stored(value: Any) -> Any:
     """A reference to the value, so that it travels once and not with every batch; what is small travels along."""
     return value if isinstance(value, ray.ObjectRef | str | int | float | bool | None) else ray.put(value)
-
-
-def _install_error(text: str) -> str:
-    """The installer's own line out of Ray's report."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if "error:" in line.lower() or "No solution found" in line or "because" in line]
-    return (telling or lines or ["no reason given"])[0][:300]
