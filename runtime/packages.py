@@ -44,7 +44,8 @@ class Packaged:
 def _opened(packed: Packaged) -> Any:
     import cloudpickle
 
-    use(packed.packages, Settings.from_env().home)
+    if packed.packages:
+        use(packed.packages, Settings.from_env().home)
     return cloudpickle.loads(packed.pickled)
 
 
