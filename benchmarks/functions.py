@@ -1,4 +1,4 @@
-"""What `@function` costs beside plain Python and raw Ray, as ratios of one run: `python benchmarks/functions.py --json`.
+"""What `@function` costs beside plain Python and raw Ray, as ratios of one run: `benchmarks/functions.py --json`.
 
 Contenders that start Ray run in fresh processes, in turn. Raw Ray's one task an item is timed over fewer items, and
 compared by items a second.
