@@ -8,12 +8,15 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from ..runtime.errors import DefinitionError
+from ..runtime.settings import Settings
 from ..runtime.stateful import Stateful
 from .spec import FunctionSpec, Options
 
 if TYPE_CHECKING:
     from ..runtime.ray_actors import Actors
     from ..runtime.ray_tasks import ObjectRef, Tasks
+    from .endpoint import FunctionEndpoint
+    from .http_app import HttpOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -96,6 +99,19 @@ class Function(Generic[P, R]):
         from .over import for_each
 
         return for_each(self._ray(), items, self.spec, shared)
+
+    def deploy(
+        self, *, settings: Settings | None = None, http: HttpOptions | None = None, timeout_s: float = 90.0
+    ) -> FunctionEndpoint:
+        """Serves it over HTTP at /NAME and returns when it answers; the same content again changes nothing.
+
+        Arguments come as a JSON object by name, checked by the hints; a generator's values are sent as they come.
+        Replicas ask what the function's options say, and `scale` moves their number. Raises `DeploymentError`.
+        """
+        from .endpoint import deploy
+
+        where = settings or Settings.from_env()
+        return deploy(self._fn, self.spec, settings=where, http=http, timeout_s=timeout_s)
 
     def close(self) -> None:
         """Ends the warm workers of a class; a later call starts new ones."""

@@ -31,12 +31,15 @@ class Parameter:
     default: Any = None
 
 
+_ANY: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(**_CONFIG))  # type: ignore[typeddict-item]
+
+
 class Signature:
     """Made with `Signature.of(fn)`; parsing raises `InputError` that names the argument and what is wrong with it."""
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], hints: Mapping[str, Any]) -> None:
         self.name = getattr(fn, "__name__", type(fn).__name__)
-        found, hints = inspect.signature(fn), _hints(fn)
+        found = inspect.signature(fn)
         positional: list[str] = []
         self._starred = self._double_starred = ""
         self.parameters: list[Parameter] = []
@@ -61,9 +64,13 @@ class Signature:
         self._texts = {one.name: _takes_text(one.hint) for one in self.parameters}
 
     @classmethod
-    def of(cls, fn: Callable[..., Any]) -> Signature:
-        """The signature of a function, or of a class's instance by its `__call__`; raises `DefinitionError`."""
-        return cls(fn)
+    def of(cls, fn: Callable[..., Any], *, hints: Mapping[str, Any] | None = None) -> Signature:
+        """The signature of a function, or of an object by its class's method; raises `DefinitionError`.
+
+        `hints` are those that `hints_of` read where the function was written: a name that only a hint mentions does
+        not travel with the code.
+        """
+        return cls(fn, hints_of(fn) if hints is None else hints)
 
     def parse(self, values: Mapping[str, Any]) -> Arguments:
         """Arguments from values by name, each checked and turned into what its hint says."""
@@ -79,14 +86,24 @@ class Signature:
         except pydantic.ValidationError as error:
             raise self._wrong(error) from None
 
-    def parse_texts(self, flags: Mapping[str, Sequence[str]]) -> Arguments:
-        """Arguments from a command line: a flag's texts are JSON where the hint is no text, several make a list."""
-        return self.parse({name: self._read(name, texts) for name, texts in flags.items()})
+    def parse_texts(self, flags: Mapping[str, Sequence[str]], **values: Any) -> Arguments:
+        """Arguments from a command line: a flag's texts are JSON where the hint is no text, several make a list.
+
+        `values` are arguments that are no texts.
+        """
+        return self.parse({name: self._read(name, texts) for name, texts in flags.items()} | values)
 
     def dump_json(self, value: Any) -> bytes:
         """A result as JSON; raises `InputError` for what JSON cannot hold."""
+        return self._written(self._result, value)
+
+    def dump_item(self, value: Any) -> bytes:
+        """One of the values that a generator function yields, as JSON."""
+        return self._written(_ANY, value)
+
+    def _written(self, adapter: TypeAdapter[Any], value: Any) -> bytes:
         try:
-            return self._result.dump_json(value, warnings=False, fallback=plain)
+            return adapter.dump_json(value, warnings=False, fallback=plain)
         except (pydantic.ValidationError, pydantic.PydanticSchemaGenerationError, ValueError, TypeError) as error:
             raise InputError(
                 f"{self.name} returned a {type(value).__name__}, which is no JSON ({_first_line(error)}): "
@@ -158,7 +175,8 @@ class Signature:
         return InputError(f"{self.name}: {'.'.join(place)} is {_short(first['input'])}: {said[:1].lower()}{said[1:]}")
 
 
-def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
+def hints_of(fn: Callable[..., Any]) -> dict[str, Any]:
+    """The function's hints as types, by name; raises `DefinitionError` for one that cannot be read."""
     plain: Any = getattr(fn, "callable", fn)  # of a Function, what it calls
     called: Any = getattr(plain, "called", plain)  # of a class with state, its method
     target = called if inspect.isfunction(called) or inspect.ismethod(called) else type(called).__call__

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from ..autoscaling.history import ScalingDecision
 from ..autoscaling.scale import Scale
-from ..runtime import ray_cluster
+from ..functions.api_keys import ApiKeys
+from ..functions.client import Client
+from ..functions.endpoint import Deployed
+from ..functions.http_app import HttpApp, HttpOptions
+from ..functions.service import Service, start
 from ..runtime.resources import Resources
 from ..runtime.settings import Settings
-from .asgi import GraphApp
-from .client import Client
+from .asgi import graph_app
 from .compile import compiled, modules, resolved, version
 from .step import Declared, Step, TapSource
 
-if TYPE_CHECKING:
-    from ..runtime.ray_serve import ServiceStatus
-
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Deployed):
     """`url` takes POSTs of one JSON object or a list of them; `version` is the content of the graph."""
-
-    name: str
-    url: str
-    version: str
 
     def call(self, body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
         """The answer to one body, or the answers to a list of them; raises the error the service answered with."""
@@ -36,25 +30,6 @@ class Endpoint:
     def explain(self, body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
         """Each feature's contribution to the score, in margin units, and the base value."""
         return Client.of(self.url).post("/explain", body)
-
-    def status(self) -> ServiceStatus:
-        """State and replicas now."""
-        from ..runtime import ray_serve
-
-        return ray_serve.status(self.name)
-
-    def scaling(self) -> list[ScalingDecision]:
-        """What the autoscaler decided since the deployment, oldest first."""
-        from ..autoscaling import ray_policy
-
-        return ray_policy.decisions(self.name)
-
-    def stop(self) -> None:
-        """Answers what is in flight, then ends the replicas."""
-        from ..runtime import ray_serve
-
-        Client.of(self.url).close()
-        ray_serve.delete(self.name)
 
 
 def deploy(
@@ -66,35 +41,28 @@ def deploy(
     """
     steps = resolved(graph, settings)
     compiled(graph.name, steps, settings=settings).close()
-    ray_cluster.connect(settings)
-    from ..autoscaling import ray_policy
-    from ..runtime import ray_serve
-
-    name = graph.name
-    packed = ray_serve.pack(_build(name, steps, settings, tap), modules=modules(steps, *([tap] if tap else [])))
     content = version(steps)
-    wanted = hashlib.sha256(f"{content}\0{settings}\0{scale}\0{resources}\0{tap!r}".encode()).hexdigest()
-    if ray_serve.status(name).state == "NOT_STARTED":
-        ray_policy.forget(name)
-    url = ray_serve.deploy(
-        name,
-        packed,
+    http = HttpOptions(content, keys=ApiKeys.of(settings.api_keys), adds_request_id=False)
+    keyless = replace(settings, api_keys=())  # what travels holds no secret
+    service = Service(
+        name=graph.name,
+        build=_build(graph.name, steps, keyless, tap, http),
+        content=f"{http}\0{tap!r}\0{keyless}",
+        modules=modules(steps, *([tap] if tap else [])),
         resources=resources,
-        autoscaling=ray_policy.autoscaling_config(scale),
-        version=wanted,
-        timeout_s=timeout_s,
+        scale=scale,
     )
-    endpoint = Endpoint(name, url, content)
-    Client.of(url).wait_until_ready(timeout_s)
-    return endpoint
+    return Endpoint(graph.name, start(service, settings=settings, timeout_s=timeout_s), content)
 
 
-def _build(name: str, steps: tuple[Step, ...], settings: Settings, tap: TapSource | None) -> Any:
+def _build(
+    name: str, steps: tuple[Step, ...], settings: Settings, tap: TapSource | None, http: HttpOptions
+) -> Callable[[], HttpApp]:
     """What runs in each replica to make its application."""
 
-    def build() -> GraphApp:
+    def build() -> HttpApp:
         vector = next((step.subject for step in steps if step.kind == "enrich"), None)
         made = compiled(name, steps, settings=settings, tap=tap)
-        return GraphApp(made, request_types=dict(getattr(vector, "request", {})), adds_request_id=False)
+        return graph_app(made, http, request_types=dict(getattr(vector, "request", {})))
 
     return build

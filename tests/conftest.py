@@ -46,3 +46,12 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     cluster.connect(settings, num_cpus=4)
     yield settings
     cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def serving(ray_cluster: Settings) -> Settings:
+    """Settings of a cluster on which Serve listens."""
+    from eagleray.runtime import ray_serve
+
+    assert ray_serve.start().startswith("http://127.0.0.1:")
+    return ray_cluster

@@ -4,7 +4,8 @@ import json
 import httpx
 import pytest
 
-from eagleray.graphs.asgi import MAX_BODY_BYTES, GraphApp
+from eagleray.functions.http_app import MAX_BODY_BYTES, HttpOptions
+from eagleray.graphs.asgi import graph_app
 from eagleray.graphs.compile import Compiled
 from eagleray.graphs.graph import Graph
 
@@ -17,11 +18,12 @@ def ask(graph, *requests):
     """The answers to (method, path, keyword arguments), all asked at the same time."""
 
     async def run():
-        app = GraphApp(Compiled.of(graph), request_types={"amount": "float64"})
+        compiled = Compiled.of(graph)
+        app = graph_app(compiled, HttpOptions(), request_types={"amount": "float64"})
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             return await asyncio.gather(
                 *(client.request(method, path, **arguments) for method, path, arguments in requests)
-            ), app
+            ), compiled
 
     return asyncio.run(run())
 
@@ -47,9 +49,9 @@ def test_an_object_and_a_list():
 
 def test_requests_at_the_same_time_share_a_read():
     requests = [("POST", "/fraud", {"json": BODY | {"id": str(place)}}) for place in range(20)]
-    responses, app = ask(fraud_graph(), *requests)
+    responses, compiled = ask(fraud_graph(), *requests)
     assert [response.json()["id"] for response in responses] == [str(place) for place in range(20)]
-    assert max(app._flow._reader.reads) > 1
+    assert max(compiled.flow._reader.reads) > 1
 
 
 def test_the_request_id_is_echoed_or_made():
@@ -67,7 +69,7 @@ def test_explain_adds_up():
 
 def test_pages():
     assert one("GET", "/fraud/health").json() == {"status": "alive"}
-    assert one("GET", "/fraud/ready").json()["graph"] == "fraud"
+    assert one("GET", "/fraud/ready").json()["name"] == "fraud"
     spec = one("GET", "/fraud/openapi.json").json()
     assert set(spec["paths"]) == {"/fraud", "/fraud/explain", "/fraud/health", "/fraud/ready"}
     assert "POST /fraud/explain" in one("GET", "/fraud/docs").text
@@ -84,7 +86,7 @@ def test_pages():
         (b'{"amount":1}', 422, "lacks 'card_id'"),
         (b'{"amount":"x","card_id":"7"}', 500, "TypeError"),
         (b'{"amount":0,"card_id":"7"}', 422, "'amount' must be above 0"),
-        (b" " * (MAX_BODY_BYTES + 1), 413, "send the events in parts"),
+        (b" " * (MAX_BODY_BYTES + 1), 413, "send the data in parts"),
         (b"[" + b",".join([b"{}"] * 10_001) + b"]", 413, "10001 events"),
     ],
 )

@@ -21,6 +21,11 @@ class LoadMeter:
         self._changed_us = now_us
         self._read_us = now_us
 
+    @property
+    def active(self) -> int:
+        """How many are in flight now."""
+        return self._active
+
     def begin(self, now_us: int, arrived_us: int = 0) -> None:
         """A request is taken at `now_us` that reached the service at `arrived_us` (0: unknown)."""
         self._advance(now_us)

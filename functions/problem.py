@@ -16,12 +16,16 @@ CONTENT_TYPE = b"application/problem+json"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One error answer: HTTP status, one line of detail, and the step it happened in ("" outside a step)."""
+    """One error answer: HTTP status, one line of detail, and the step it happened in ("" outside a step).
+
+    `allow` is the method that would do, `retry_s` after how many seconds to ask again.
+    """
 
     status: int
     detail: str
     step: str = ""
     allow: str = ""
+    retry_s: int = 0
 
     @property
     def title(self) -> str:
@@ -39,6 +43,25 @@ class Problem:
         if self.step:
             fields["step"] = self.step
         return orjson.dumps(fields | {"request_id": request_id})
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What the status asks for besides the document."""
+        found = []
+        if self.allow:
+            found.append((b"allow", self.allow.encode()))
+        if self.retry_s:
+            found.append((b"retry-after", str(self.retry_s).encode()))
+        if self.status == 401:
+            found.append((b"www-authenticate", b"Bearer"))
+        return found
+
+
+class Refused(Exception):
+    """A request that cannot be worked on."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
 
 
 def problem_of(error: Exception, step: str) -> Problem:

@@ -1,10 +1,11 @@
-"""Calls a graph's endpoint over HTTP from Python, on connections that stay open."""
+"""Calls a service over HTTP from Python, on connections that stay open."""
 
 from __future__ import annotations
 
 import http.client
 import time
 from collections import deque
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from ..runtime.errors import DeploymentError, EaglerayError, InputError, NotFoundError, ServerUnavailable
+from ..runtime.settings import Settings
 
 TIMEOUT_S = 30.0
 _RETRY_S = 0.05
@@ -36,10 +38,34 @@ class Client:
 
     def post(self, route: str, body: Any) -> Any:
         """The parsed answer; raises the error it stands for: `InputError`, `NotFoundError`, `ServerUnavailable`, ..."""
-        status, data = self._request("POST", route, orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+        status, data = self._request("POST", route, _json(body))
         if status == 200:
             return orjson.loads(data)
         raise _error(status, data)
+
+    def events(self, route: str, body: Any) -> Iterator[Any]:
+        """The values of a streamed answer, as they come; raises the error that the service ended it with."""
+        connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_S)
+        try:
+            headers = {**self._headers(), "content-type": "application/json", "accept": "text/event-stream"}
+            try:
+                connection.request("POST", f"{self._path}{route}", _json(body), headers)
+                response = connection.getresponse()
+            except (OSError, http.client.HTTPException) as error:
+                raise self._unreachable(error) from None
+            if response.status != 200:
+                raise _error(response.status, response.read())
+            is_error = False
+            for line in response:
+                if line.startswith(b"event: error"):
+                    is_error = True
+                elif line.startswith(b"data: "):
+                    data = line[6:].strip()
+                    if is_error:
+                        raise _error(int(orjson.loads(data).get("status", 500)), data)
+                    yield orjson.loads(data)
+        finally:
+            connection.close()
 
     def wait_until_ready(self, timeout_s: float) -> None:
         """Returns when the endpoint answers; raises `DeploymentError`."""
@@ -59,7 +85,8 @@ class Client:
         while True:
             connection, is_fresh = self._taken()
             try:
-                connection.request(method, f"{self._path}{route}", body, {"content-type": "application/json"})
+                headers = {**self._headers(), "content-type": "application/json"}
+                connection.request(method, f"{self._path}{route}", body, headers)
                 response = connection.getresponse()
                 answer = response.status, response.read()
             except (OSError, http.client.HTTPException) as error:
@@ -67,8 +94,7 @@ class Client:
                 # What lay idle may have been closed by the other side before it took anything: ask once more.
                 if not is_fresh and isinstance(error, http.client.RemoteDisconnected | ConnectionError):
                     continue
-                where = f"{self._address[0]}:{self._address[1]}{self._path}"
-                raise ServerUnavailable(f"{where} does not answer ({error!r}): is it deployed?") from None
+                raise self._unreachable(error) from None
             except BaseException:
                 connection.close()
                 raise
@@ -77,6 +103,16 @@ class Client:
             else:
                 self._idle.append(connection)
             return answer
+
+    @staticmethod
+    def _headers() -> dict[str, str]:
+        """The key of the environment, where there is one; read anew each time, for keys change."""
+        keys = Settings.from_env().api_keys
+        return {"authorization": f"Bearer {keys[0]}"} if keys else {}
+
+    def _unreachable(self, error: Exception) -> ServerUnavailable:
+        where = f"{self._address[0]}:{self._address[1]}{self._path}"
+        return ServerUnavailable(f"{where} does not answer ({error!r}): is it deployed?")
 
     def _taken(self) -> tuple[http.client.HTTPConnection, bool]:
         try:
@@ -88,6 +124,10 @@ class Client:
         """Closes the idle connections; the client can still be used."""
         while self._idle:
             self._idle.pop().close()
+
+
+def _json(body: Any) -> bytes:
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 @cache

@@ -1,6 +1,6 @@
 import pytest
 
-from eagleray.graphs.load_meter import LoadMeter
+from eagleray.functions.load_meter import LoadMeter
 
 
 def test_waits_and_work_over_time():

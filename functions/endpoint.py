@@ -1,0 +1,118 @@
+"""A service that answers over HTTP: where it is, what it says, how it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ..autoscaling.history import ScalingDecision
+from ..autoscaling.scale import Scale
+from ..runtime.bundle import content_hash, local_modules
+from ..runtime.errors import InputError
+from ..runtime.packages import Packaged
+from ..runtime.settings import Settings
+from ..runtime.stateful import Stateful
+from .api_keys import ApiKeys
+from .client import Client
+from .frames import plain
+from .function_app import function_app
+from .http_app import HttpApp, HttpOptions
+from .pydantic_signature import Signature, hints_of
+from .service import Service, start
+from .spec import FunctionSpec
+
+if TYPE_CHECKING:
+    from ..runtime.ray_serve import ServiceStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """`url` is where it takes POSTs; `version` is its content, twelve hex digits."""
+
+    name: str
+    url: str
+    version: str
+
+    def status(self) -> ServiceStatus:
+        """State and replicas now."""
+        from ..runtime import ray_serve
+
+        return ray_serve.status(self.name)
+
+    def scaling(self) -> list[ScalingDecision]:
+        """What the autoscaler decided since the deployment, oldest first."""
+        from ..autoscaling import ray_policy
+
+        return ray_policy.decisions(self.name)
+
+    def stop(self) -> None:
+        """Answers what is in flight, then ends the replicas."""
+        from ..runtime import ray_serve
+
+        Client.of(self.url).close()
+        ray_serve.delete(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionEndpoint(Deployed):
+    """A deployed function; `parameters` are the names of its arguments, in order."""
+
+    parameters: tuple[str, ...] = ()
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The result over HTTP, as JSON's types; raises the error the service answered with."""
+        return Client.of(self.url).post("", self._named(args, kwargs))
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """What a generator function yields, as it comes; an error in the middle is raised there."""
+        return Client.of(self.url).events("", self._named(args, kwargs))
+
+    def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if len(args) > len(self.parameters):
+            raise InputError(f"{self.name} takes {len(self.parameters)} arguments, not {len(args)}")
+        given = dict(zip(self.parameters, args, strict=False))
+        twice = sorted(given.keys() & kwargs.keys())
+        if twice:
+            raise InputError(f"{self.name}: {twice[0]!r} is given twice, by place and by name")
+        return {name: plain(value) for name, value in (given | kwargs).items()}
+
+
+def deploy(
+    fn: Callable[..., Any], spec: FunctionSpec, *, settings: Settings, http: HttpOptions | None, timeout_s: float
+) -> FunctionEndpoint:
+    """Starts or updates the function's service; raises `DefinitionError` for hints that cannot be served,
+    `DeploymentError` with the reason when no replica comes up."""
+    hints = hints_of(fn)
+    signature = Signature.of(fn, hints=hints)
+    http = http or HttpOptions(keys=ApiKeys.of(settings.api_keys))
+    code = fn.cls if isinstance(fn, Stateful) else fn
+    content = content_hash(code)[:12]
+    service = Service(
+        name=spec.name,
+        build=_build((fn, hints), spec, http, content),
+        content=f"{content}\0{dict(spec.init)}\0{spec.packages}\0{spec.concurrency}\0{http}",
+        modules=local_modules(code),
+        resources=spec.resources,
+        scale=spec.scale or Scale(),
+    )
+    url = start(service, settings=settings, timeout_s=timeout_s)
+    return FunctionEndpoint(spec.name, url, content, tuple(one.name for one in signature.parameters))
+
+
+def _build(
+    called: tuple[Callable[..., Any], dict[str, Any]], spec: FunctionSpec, http: HttpOptions, content: str
+) -> Callable[[], HttpApp]:
+    """What runs in each replica to make its application."""
+    options = replace(http, version=content, adds_request_id=False)
+    if spec.packages:  # read back only once they are there
+        import cloudpickle
+
+        packed = Packaged(spec.packages, cloudpickle.dumps(called))
+        return lambda: _app(packed.open(), spec, options)
+    return lambda: _app(called, spec, options)
+
+
+def _app(called: tuple[Callable[..., Any], dict[str, Any]], spec: FunctionSpec, http: HttpOptions) -> HttpApp:
+    fn, hints = called
+    return function_app(fn, spec, http, hints=hints)
