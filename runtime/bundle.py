@@ -8,19 +8,22 @@ package counts by its name only. The hash holds for one Python version: another 
 from __future__ import annotations
 
 import ast
+import builtins
 import dis
 import hashlib
 import importlib.util
 import inspect
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 _OWN = __name__.partition(".")[0]
+_ABSENT = object()
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 # Attributes of a class that Python makes, or that name the place rather than the content.
 _CLASS_NOISE = {
@@ -37,6 +40,24 @@ _CLASS_NOISE = {
 def content_hash(fn: Callable[..., Any]) -> str:
     """The sha256 (hex) of the function's code and of the user's own code it needs."""
     return _Walk.over(fn).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The code that a function needs as it was at one moment: its local modules, and what each name stood for."""
+
+    modules: tuple[str, ...]
+    names: tuple[tuple[Mapping[str, Any], str, object], ...]
+
+    def is_current(self) -> bool:
+        """False once a name was bound anew (a cell run again, a module loaded again); a microsecond, not a walk."""
+        return all(space.get(name, _ABSENT) is value for space, name, value in self.names)
+
+
+def code_of(fn: Callable[..., Any]) -> Code:
+    """What `fn` needs, as it is now."""
+    walk = _Walk.over(fn)
+    return Code(tuple(sorted(walk.modules)), tuple(walk.names))
 
 
 def local_modules(fn: Callable[..., Any]) -> tuple[str, ...]:
@@ -97,6 +118,7 @@ class _Walk:
         self._kept: list[object] = []  # an id is only unique while its object lives
         self._files: dict[str, Path] = {}
         self.modules: set[str] = set()
+        self.names: list[tuple[Mapping[str, Any], str, object]] = []
 
     @classmethod
     def over(cls, fn: Callable[..., Any]) -> _Walk:
@@ -164,6 +186,7 @@ class _Walk:
         other._value(value)
         self.modules |= other.modules
         self._files |= other._files
+        self.names += other.names
         return other._hash.digest()
 
     def _code(self, code: CodeType) -> None:
@@ -188,6 +211,8 @@ class _Walk:
             except ValueError:  # a name that its function has not bound yet
                 self._feed("empty")
         for name in sorted(set(_globals_in(fn.__code__))):
+            if name in fn.__globals__ or not hasattr(builtins, name):
+                self.names.append((fn.__globals__, name, fn.__globals__.get(name, _ABSENT)))
             if name in fn.__globals__:
                 self._feed("global", name)
                 self._value(fn.__globals__[name])
@@ -219,8 +244,12 @@ class _Walk:
             self._feed("opaque")
 
     def _note(self, module: str) -> None:
-        if module != "__main__" and is_local(module):
-            self.modules.add(module)
+        if module == "__main__" or module in self.modules or not is_local(module):
+            return
+        self.modules.add(module)
+        if module in sys.modules:  # loading it again gives it a new spec
+            space = vars(sys.modules[module])
+            self.names.append((space, "__spec__", space.get("__spec__", _ABSENT)))
 
     def _file(self, name: str) -> None:
         """Notes a local module's file and, through it, the local modules that it imports."""
@@ -228,7 +257,7 @@ class _Walk:
         if path is None or name in self._files:
             return
         self._files[name] = path
-        self.modules.add(name)
+        self._note(name)
         for other in _imports_of(path, name):
             self._file(other)
 

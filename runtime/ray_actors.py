@@ -9,8 +9,9 @@ from typing import Any, Generic, TypeVar
 import ray
 
 from . import ray_cluster
-from .bundle import local_modules
+from .bundle import Code, code_of
 from .call_options import CallOptions
+from .failure import told
 from .packages import Packaged
 from .ray_capacity import cluster_resources, slots, wanted
 from .ray_tasks import RayBatches, RayStreams, check_fits, clear, environment, pack, stored, travelling
@@ -32,7 +33,11 @@ class StatefulActor:
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """One call."""
-        return self._body.call(args, kwargs)
+        try:
+            return self._body.call(args, kwargs)
+        except Exception as error:
+            told(error)
+            raise
 
     def batch(self, mode: BatchMode, packed: list[Any] | None, *items: Any, **shared: Any) -> Outcome[Any]:
         """A call an item."""
@@ -71,6 +76,7 @@ class Actors(Generic[R]):
         self._warm: list[_Warm] = []
         self._class: Any = None
         self._session: tuple[str, str] | None = None
+        self._code = Code((), ())
 
     @property
     def name(self) -> str:
@@ -142,9 +148,8 @@ class Actors(Generic[R]):
         return reference
 
     def _spawn(self) -> _Warm:
-        made: Any = self._body.fn
         try:
-            with travelling(local_modules(made.cls)):
+            with travelling(self._code.modules):
                 if self._class is None:
                     self._class = ray.remote(**_actor_options(self._options))(StatefulActor)
                 handle = self._class.remote(pack(self._body))
@@ -158,9 +163,11 @@ class Actors(Generic[R]):
             ray_cluster.connect(Settings.from_env())
         context = ray.get_runtime_context()
         session = (context.get_node_id(), context.get_job_id())
-        if session != self._session:  # another cluster: the actors of the old one are gone with it
+        # Another cluster's actors are gone with it; those whose code was changed since end after what they have.
+        if session != self._session or not self._code.is_current():
             check_fits(self._options)
-            self._warm, self._class, self._session = [], None, session
+            made: Any = self._body.fn
+            self._warm, self._class, self._session, self._code = [], None, session, code_of(made.cls)
 
 
 class _ActorBatches(RayBatches[R]):

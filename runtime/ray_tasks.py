@@ -11,9 +11,10 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 import ray
 
 from . import ray_cluster
-from .bundle import local_modules
+from .bundle import Code, code_of
 from .call_options import CallOptions
 from .errors import DefinitionError, InputError, ServerUnavailable
+from .failure import told
 from .packages import Packaged
 from .ray_capacity import cluster_resources, misfit, slots
 from .ray_watch import RayWatch, lost
@@ -40,6 +41,7 @@ class Tasks(Generic[R]):
         self._body = Body(fn, options, watch=RayWatch)
         self._handles: dict[str, Any] = {}
         self._session: tuple[str, str] | None = None
+        self._code = Code((), ())
 
     def submit(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> ray.ObjectRef[R]:
         """Starts one call and returns its reference (of a generator function: the iterable of its references).
@@ -85,7 +87,7 @@ class Tasks(Generic[R]):
         try:
             if handle is not None:
                 return handle.remote(*args, **kwargs)
-            with travelling(local_modules(self._body.fn)):
+            with travelling(self._code.modules):
                 handle = ray.remote(**task_options(self._options))(_remote(self._body, kind)).options(name=self.name)
                 reference = handle.remote(*args, **kwargs)
         except TypeError as error:
@@ -98,9 +100,10 @@ class Tasks(Generic[R]):
             ray_cluster.connect(Settings.from_env())
         context = ray.get_runtime_context()
         session = (context.get_node_id(), context.get_job_id())
-        if session != self._session:  # another cluster: what was sent to the old one is not there
+        # Another cluster lacks what was sent to the old one, and code that was changed since is to run as it is now.
+        if session != self._session or not self._code.is_current():
             check_fits(self._options)
-            self._handles, self._session = {}, session
+            self._handles, self._session, self._code = {}, session, code_of(self._body.fn)
 
 
 class Starter(Protocol[R]):
@@ -263,7 +266,11 @@ def _remote(body: Body[Any], kind: str) -> Callable[..., Any]:
         return body.fn  # the user's own function, so that its frames are the first and only ones
 
     def limited(*args: Any, **kwargs: Any) -> Any:
-        return body.call(args, kwargs)
+        try:
+            return body.call(args, kwargs)
+        except Exception as error:
+            told(error)
+            raise
 
     return limited
 
@@ -285,7 +292,15 @@ def _packaged(body: Body[Any], kind: str) -> Callable[..., Any]:
                 yield value
 
         return stream
-    return lambda *args, **kwargs: packed.open().call(args, kwargs)
+
+    def packaged(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return packed.open().call(args, kwargs)
+        except Exception as error:
+            told(error)
+            raise
+
+    return packaged
 
 
 def pack(body: Body[Any]) -> Packaged:

@@ -26,6 +26,12 @@ class RayWatch:
         found = ray_kv.get(self._key)
         self._earlier = json.loads(found) if found else None
         self._attempt = self._earlier["attempt"] + 1 if self._earlier else 0
+        self._began = 0.0
+
+    @property
+    def place(self) -> int:
+        """Where in its batch, or after how many values, an earlier attempt ended."""
+        return int(self._earlier["place"]) if self._earlier else 0
 
     def overdue(self) -> int | None:
         """The place of the call that was over its limit when the earlier attempt ended.
@@ -36,7 +42,7 @@ class RayWatch:
             return None
         limit_s = (self._options.timeout_s or 0.0) + GRACE_S
         if time.time() - self._earlier["began"] >= limit_s:
-            return int(self._earlier["place"])
+            return self.place
         if self._attempt > self._options.retries.attempts:
             self.end()
             raise ServerUnavailable(lost(self._options.name))
@@ -44,7 +50,12 @@ class RayWatch:
 
     def begin(self, place: int) -> None:
         """Work on the call at that place begins."""
-        note = {"place": place, "began": time.time(), "attempt": self._attempt}
+        self._began = time.time()
+        self.advance(place)
+
+    def advance(self, place: int) -> None:
+        """The same work goes on, so many values having been handed over."""
+        note = {"place": place, "began": self._began, "attempt": self._attempt}
         ray_kv.put(self._key, json.dumps(note).encode())
 
     def end(self) -> None:

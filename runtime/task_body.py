@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any, Generic, Protocol, TypeVar
 
 from .call_options import CallOptions
+from .errors import ServerUnavailable
 from .failure import Failure, failure_of
 from .time_limit import time_limit, too_long
 
@@ -29,8 +30,17 @@ class Watch(Protocol):
         """The place in its batch of the call that an earlier attempt was ended in; None for none."""
         ...
 
+    @property
+    def place(self) -> int:
+        """Where in its batch, or after how many values, an earlier attempt ended."""
+        ...
+
     def begin(self, place: int) -> None:
         """Work on the call at that place begins."""
+        ...
+
+    def advance(self, place: int) -> None:
+        """The same work goes on, so many values having been handed over."""
         ...
 
     def end(self) -> None:
@@ -94,12 +104,32 @@ class Body(Generic[R]):
 
     def stream(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[Any]:
         """What a generator function yields, one by one; the limit is that of the whole."""
-        with time_limit(self.options.timeout_s, self.options.name):
-            made: Any = self.fn(*args, **kwargs)
-            if inspect.isasyncgen(made):
-                yield from _stepped(made)
-            else:
-                yield from made
+        watch = self._watched()
+        try:
+            if watch is not None:
+                yield from self._given_up(watch)
+                watch.begin(0)
+            with time_limit(self.options.timeout_s, self.options.name, hard=watch is not None):
+                made: Any = self.fn(*args, **kwargs)
+                for done, value in enumerate(_stepped(made) if inspect.isasyncgen(made) else made, start=1):
+                    yield value
+                    if watch is not None:
+                        watch.advance(done)
+        finally:
+            if watch is not None:
+                watch.end()
+
+    def _given_up(self, watch: Watch) -> Iterator[None]:
+        """Ends an attempt that only has to say why the one before it ended.
+
+        The reader has that one's values and waits for the next by its number, so as many come before the error.
+        """
+        try:
+            if watch.overdue() is not None:
+                raise self._too_long()
+        except (TimeoutError, ServerUnavailable):
+            yield from [None] * watch.place
+            raise
 
     def batch(self, items: Sequence[Any], shared: Mapping[str, Any], mode: BatchMode) -> Outcome[R]:
         """A call an item, with `shared` as further keyword arguments; errors come back as values."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -180,10 +181,30 @@ def test_the_users_error_comes_first(ray_cluster: Settings) -> None:
     assert "in square" in worker
     assert "site-packages" not in worker
     assert "task_body" not in worker
+    assert re.match(r"on a worker \(pid \d+ on \S+\):", worker)
     with pytest.raises(Refused) as from_get:
         ray.get(square.remote(-2))
     first_frame = next(line for line in str(from_get.value).splitlines() if "File" in line)
     assert first_frame.endswith("in square")
+
+
+def test_a_missing_package_is_named_with_its_cure(ray_cluster: Settings) -> None:
+    import ray
+
+    @function(timeout_s=30)
+    def needs(x: int) -> int:
+        import no_such_package_of_anyone.part as part  # type: ignore[import-not-found]
+
+        return int(part.x)
+
+    cure = r"the worker has no 'no_such_package_of_anyone': name its package in @function\(packages=\[...\]\)"
+    with pytest.raises(ModuleNotFoundError) as caught:
+        list(needs.map([1]))
+    assert re.search(cure, "".join(caught.value.__notes__))
+    with pytest.raises(ModuleNotFoundError) as from_get:
+        ray.get(needs.remote(1))
+    assert re.search(cure, str(from_get.value))
+    assert "task_body" not in str(from_get.value)
 
 
 def test_a_time_limit_ends_the_work(ray_cluster: Settings) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from itertools import count, islice
+from itertools import count, islice, repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -43,11 +45,15 @@ async def later(word: str) -> AsyncIterator[str]:
 def stuck_in_native_code(item: int) -> int:
     """Holds the interpreter for ever: no signal, no thread of Python's gets a turn."""
     if item == 3:
-        pattern = "a" * 40 + "b"
-        import re
-
-        re.match(r"(a+)+$", pattern)
+        deque(repeat(0), maxlen=0)
     return item
+
+
+@function(cpus=0.5, timeout_s=0.5)
+def stuck_after(values: int) -> Iterator[int]:
+    yield from range(values)
+    deque(repeat(0), maxlen=0)
+    yield -1
 
 
 def test_starmap() -> None:
@@ -141,6 +147,26 @@ def test_native_code_that_never_returns_is_ended() -> None:
     with pytest.raises(TimeoutError, match="raise timeout_s"):
         ray.get(limited.options(retries=0).remote(3))
     assert ray.get(limited.remote(7)) == 7
+
+
+def test_a_stream_that_is_ended_says_so_after_its_values() -> None:
+    seen: list[int] = []
+    with pytest.raises(TimeoutError, match=r"stuck_after took longer than 0\.5 s"):
+        seen.extend(stuck_after.map([3]))
+    assert seen == [0, 1, 2]
+
+
+def test_code_that_changes_between_calls_runs_as_it_is_now() -> None:
+    import ray
+
+    space: dict[str, Any] = {"__name__": "__main__", "function": function}
+    exec("RATE = 2\n@function(cpus=0.5)\ndef rated(x):\n    return x * RATE\n", space)  # as a notebook's cells do
+    exec("@function(cpus=0.5)\nclass Rated:\n    def predict(self, x):\n        return x * RATE\n", space)
+    rated, warm = space["rated"], space["Rated"]
+    assert [ray.get(rated.remote(5)), *rated.map([5]), ray.get(warm.remote(5))] == [10, 10, 10]
+    space["RATE"] = 3
+    assert [ray.get(rated.remote(5)), *rated.map([5]), ray.get(warm.remote(5))] == [15, 15, 15]
+    warm.close()
 
 
 def test_listed_errors_run_again(tmp_path: Path) -> None:

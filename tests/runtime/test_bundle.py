@@ -8,10 +8,11 @@ import sys
 import textwrap
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from eagleray.runtime.bundle import content_hash, is_local, local_modules
+from eagleray.runtime.bundle import code_of, content_hash, is_local, local_modules
 
 SOURCE = """
     import json
@@ -124,3 +125,26 @@ def test_closures_and_recursion_count() -> None:
 
     assert content_hash(power(2)) == content_hash(power(2))
     assert content_hash(power(2)) != content_hash(power(3))
+
+
+def test_code_that_was_bound_or_loaded_anew_is_not_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rates.py").write_text("RATE = 2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "rates", raising=False)
+    space: dict[str, Any] = {"__name__": "__main__"}
+    cell = "import rates\ndef helper(x):\n    return x\ndef main(x):\n    return helper(x) * rates.RATE + later(x)\n"
+    exec(cell, space)
+    first = code_of(space["main"])
+    assert first.modules == ("rates",)
+    assert first.is_current()
+    space["unused"] = 1
+    assert first.is_current()
+    space["later"] = len  # was missing, would be found now
+    assert not first.is_current()
+    second = code_of(space["main"])
+    exec("def helper(x):\n    return -x\n", space)
+    assert not second.is_current()
+    third = code_of(space["main"])
+    assert third.is_current()
+    importlib.reload(sys.modules["rates"])
+    assert not third.is_current()

@@ -81,10 +81,17 @@ class MemoryWatch:
         self.ended = 0
         self._overdue = overdue
 
+    @property
+    def place(self) -> int:
+        return self._overdue or 0
+
     def overdue(self) -> int | None:
         return self._overdue
 
     def begin(self, place: int) -> None:
+        self.notes.append(place)
+
+    def advance(self, place: int) -> None:
         self.notes.append(place)
 
     def end(self) -> None:
@@ -104,6 +111,22 @@ def test_the_attempt_after_one_that_was_ended_reports_it() -> None:
     untouched = MemoryWatch()
     assert Body(abs, CallOptions("abs"), watch=lambda _: untouched).call((-1,), {}) == 1
     assert untouched.notes == []  # nothing is noted of a function without a limit
+
+
+def test_a_stream_tells_how_far_it_came() -> None:
+    def letters(word: str) -> Iterator[str]:
+        yield from word
+
+    options = CallOptions("letters", timeout_s=5.0)
+    watch = MemoryWatch()
+    assert list(Body(letters, options, watch=lambda _: watch).stream(("abc",), {})) == ["a", "b", "c"]
+    assert (watch.notes, watch.ended) == ([0, 1, 2, 3], 1)
+    late = MemoryWatch(overdue=2)
+    values: list[object] = []
+    with pytest.raises(TimeoutError, match="letters took longer than 5 s"):
+        values.extend(Body(letters, options, watch=lambda _: late).stream(("abc",), {}))
+    assert values == [None, None]  # in the place of those that were read before
+    assert (late.notes, late.ended) == ([], 1)
 
 
 def flaky(times: int, error: type[Exception] = ConnectionError) -> Callable[[int], int]:
