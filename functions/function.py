@@ -57,7 +57,8 @@ class Function(Generic[P, R]):
         """Starts one call on Ray and returns its `ray.ObjectRef` at once; `ray.get` raises the user's error type.
 
         Starts a local Ray (or joins `RAY_ADDRESS`) on first use; a lost worker's call runs again as `retries` says. Of
-        a generator function it returns the iterable of its references. `ray.cancel` ends the call.
+        a generator function it returns the iterable of its references. `ray.cancel` ends the call (of a class: one that
+        has not begun; `close` ends them all).
         """
         return self._ray().submit(args, kwargs)
 

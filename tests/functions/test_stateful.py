@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -102,6 +105,28 @@ def test_map_takes_more_of_them_and_lets_them_go(ray_cluster: Settings) -> None:
     assert len(list(one.map([1] * 50))) == 50
     assert len(one._tasks._warm) == 1
     one.close()
+
+
+def test_workers_that_nobody_holds_any_more_end(ray_cluster: Settings) -> None:
+    import ray
+
+    warm = counter.options(name="let go")
+    _, pid = ray.get(warm.remote())
+    assert _is_alive(pid)
+    del warm
+    gc.collect()
+    until = time.monotonic() + 60
+    while _is_alive(pid) and time.monotonic() < until:
+        threading.Event().wait(0.05)
+    assert not _is_alive(pid)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_lost_process_comes_back_with_a_new_state(ray_cluster: Settings) -> None:
