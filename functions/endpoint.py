@@ -104,7 +104,7 @@ def _build(
     called: tuple[Callable[..., Any], dict[str, Any]], spec: FunctionSpec, http: HttpOptions, content: str
 ) -> Callable[[], HttpApp]:
     """What runs in each replica to make its application."""
-    options = replace(http, version=content, adds_request_id=False)
+    options = replace(http, version=content)
     if spec.packages:  # read back only once they are there
         import cloudpickle
 

@@ -72,12 +72,11 @@ class HttpLimits:
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """Every answer carries `version`, and the request's id unless the server in front adds it, as Serve does."""
+    """Every answer carries `version`, and the request's id: the caller's, else a new one."""
 
     version: str = ""
     limits: HttpLimits = field(default_factory=HttpLimits)
     keys: ApiKeys = field(default_factory=ApiKeys)
-    adds_request_id: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +150,7 @@ class HttpApp:
         exchange = Exchange(scope, request_id.decode("ascii"))
         status = 500
         try:
-            # A fresh list each time: Serve's middleware appends to it in place.
-            headers = [(b"x-request-id", request_id)] if self._options.adds_request_id else []
-            headers += self._own
+            headers = [(b"x-request-id", request_id), *self._own]
             try:
                 reply = await self._reply(exchange, receive, length, key)
                 status = 200

@@ -42,7 +42,7 @@ def deploy(
     steps = resolved(graph, settings)
     compiled(graph.name, steps, settings=settings).close()
     content = version(steps)
-    http = HttpOptions(content, keys=ApiKeys.of(settings.api_keys), adds_request_id=False)
+    http = HttpOptions(content, keys=ApiKeys.of(settings.api_keys))
     keyless = replace(settings, api_keys=())  # what travels holds no secret
     service = Service(
         name=graph.name,

@@ -12,9 +12,9 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import cloudpickle
 import ray
@@ -25,7 +25,8 @@ with warnings.catch_warnings():
     from ray import serve
     from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
-from . import ray_cluster, ray_kv
+from . import ray_cluster, ray_ingress, ray_kv
+from .asgi import AsgiApp
 from .errors import DeploymentError, ServerUnavailable
 from .ray_capacity import misfit
 from .ray_environment import LOOPBACK
@@ -38,19 +39,6 @@ MAX_ONGOING = 10_000
 _POLL_S = 0.05
 _REPORT_EVERY_S = 0.5
 _ERROR_LINE = re.compile(r"^[\w.]*(Error|Exception|NotFound|Mismatch|Unavailable)\b.*:")
-
-Message = MutableMapping[str, Any]
-
-
-class AsgiApp(Protocol):
-    """What runs in a replica: an ASGI 3 callable; may have `in_flight()` and `close()`."""
-
-    async def __call__(
-        self,
-        scope: Message,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +60,10 @@ class Replica:
     def __init__(self, packed_build: bytes) -> None:
         _serve_replicas_on_loopback()
         self._app: AsgiApp = cloudpickle.loads(packed_build)()
+        ray_ingress.shorten(self._app)
 
     def __serve_build_asgi_app__(self) -> AsgiApp:
-        return self._app
+        return ray_ingress.LongWay(self._app)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         in_flight = getattr(self._app, "in_flight", None)

