@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from eagleray.featurestore.rules import Rule
     from eagleray.featurestore.store import FeatureStore
     from eagleray.functions import automl
+    from eagleray.functions.current_run import current_run, log_artifact, log_metric, log_param
     from eagleray.functions.function import Function, function
     from eagleray.functions.model import Model
     from eagleray.functions.model_registry import ModelRegistry
+    from eagleray.functions.tracked_run import TrackedRun
     from eagleray.graphs.endpoint import Endpoint
     from eagleray.graphs.graph import Graph
     from eagleray.graphs.monitoring.action import Action
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from eagleray.runtime.progress import track
     from eagleray.runtime.resources import Resources
     from eagleray.runtime.retries import Retries
+    from eagleray.runtime.secret import Secret
     from eagleray.runtime.session import session
     from eagleray.runtime.settings import Settings
 
@@ -78,12 +81,18 @@ __all__ = [
     "Retries",
     "Rule",
     "Scale",
+    "Secret",
     "ServerUnavailable",
     "Settings",
     "StorageError",
+    "TrackedRun",
     "automl",
+    "current_run",
     "function",
     "hub",
+    "log_artifact",
+    "log_metric",
+    "log_param",
     "session",
     "track",
 ]
@@ -118,10 +127,16 @@ _HOMES = {
     "Retries": "eagleray.runtime.retries",
     "Rule": "eagleray.featurestore.rules",
     "Scale": "eagleray.autoscaling.scale",
+    "Secret": "eagleray.runtime.secret",
     "ServerUnavailable": "eagleray.runtime.errors",
     "Settings": "eagleray.runtime.settings",
     "StorageError": "eagleray.runtime.errors",
+    "TrackedRun": "eagleray.functions.tracked_run",
+    "current_run": "eagleray.functions.current_run",
     "function": "eagleray.functions.function",
+    "log_artifact": "eagleray.functions.current_run",
+    "log_metric": "eagleray.functions.current_run",
+    "log_param": "eagleray.functions.current_run",
     "session": "eagleray.runtime.session",
     "track": "eagleray.runtime.progress",
 }

@@ -13,8 +13,9 @@ import typer
 
 import eagleray
 from eagleray.featurestore import typer_features
-from eagleray.functions import typer_models
+from eagleray.functions import typer_models, typer_run, typer_runs
 from eagleray.hub import typer_hub
+from eagleray.runtime import typer_secrets
 from eagleray.runtime.errors import EaglerayError
 from eagleray.runtime.rich_output import show_json
 from eagleray.runtime.settings import Settings
@@ -34,6 +35,9 @@ app = typer.Typer(
 app.add_typer(typer_hub.app, name="hub")
 app.add_typer(typer_features.app, name="features")
 app.add_typer(typer_models.app, name="models")
+app.add_typer(typer_runs.app, name="runs")
+app.add_typer(typer_secrets.app, name="secret")
+app.command(context_settings=typer_run.HANDED_ON)(typer_run.run)
 
 
 def main() -> None:

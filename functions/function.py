@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from ..runtime.errors import DefinitionError
+from ..runtime.secret import Reveal
 from ..runtime.settings import Settings
 from ..runtime.stateful import Stateful
 from .spec import FunctionSpec, Options
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from ..runtime.ray_tasks import ObjectRef, Tasks
     from .endpoint import FunctionEndpoint
     from .http_app import HttpOptions
+    from .tracked import Tracked, TrackOptions
+    from .tracked_run import TrackedRun
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,12 +41,13 @@ class Function(Generic[P, R]):
     def __init__(self, fn: Callable[P, R] | type, spec: FunctionSpec) -> None:
         functools.update_wrapper(cast("Callable[..., Any]", self), cast("Callable[..., Any]", fn), updated=())
         self.spec = spec
-        made = Stateful(fn, spec.init) if isinstance(fn, type) else None
+        reveal = Reveal(spec.secrets, Settings.from_env().home) if spec.secrets else None
+        made = Stateful(fn, spec.init, reveal or nullcontext) if isinstance(fn, type) else None
         if made is not None:
             self.__signature__ = made.__signature__
         elif spec.init:
             raise DefinitionError(f"{spec.name} is no class, so it takes no init=: use a default argument")
-        self._fn: Callable[P, R] = fn if made is None else made
+        self._fn: Callable[P, R] = made or (fn if reveal is None else reveal.around(fn))
         self._tasks: Tasks[R] | Actors[R] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -114,6 +119,20 @@ class Function(Generic[P, R]):
         where = settings or Settings.from_env()
         return deploy(self._fn, self.spec, settings=where, http=http, timeout_s=timeout_s)
 
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> TrackedRun[R]:
+        """Calls it in this process as a tracked run: parameters, metrics, logs, result and code are kept in MLflow.
+
+        Raises what the function raises, after the run has been ended as FAILED. See `tracked` for where and under
+        which name.
+        """
+        return self.tracked().run(*args, **kwargs)
+
+    def tracked(self, **options: Unpack[TrackOptions]) -> Tracked[P, R]:
+        """How its runs are kept and where they run, for instance `fn.tracked(experiment="churn", on="ray").run(x)`."""
+        from .tracked import tracked
+
+        return tracked(self._fn, self.spec, options)
+
     def close(self) -> None:
         """Ends the warm workers of a class; a later call starts new ones."""
         if isinstance(self._fn, Stateful):
@@ -123,8 +142,7 @@ class Function(Generic[P, R]):
 
     def options(self, **changes: Unpack[Options]) -> Function[P, R]:
         """A copy with other needs, for instance `.options(gpu=0.5)`; the original stays as it is."""
-        source = self._fn.cls if isinstance(self._fn, Stateful) else self._fn
-        return Function(source, self.spec.changed(changes))
+        return Function(self.__wrapped__, self.spec.changed(changes))
 
     def _over(
         self,

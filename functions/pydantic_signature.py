@@ -111,6 +111,11 @@ class Signature:
             ) from None
 
     @property
+    def takes_more(self) -> bool:
+        """True where it has `**kwargs`."""
+        return bool(self._double_starred)
+
+    @property
     def schema(self) -> dict[str, Any]:
         """The arguments as a JSON schema (an object)."""
         return self._arguments.json_schema(ref_template="#/components/schemas/{model}")

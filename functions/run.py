@@ -10,7 +10,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of an experiment; `artifacts` are files by path inside the run."""
+    """One run of an experiment; `artifacts` are files by path inside the run, `parent` the id of the run it is part of.
+
+    `status` is RUNNING, FINISHED, FAILED or KILLED; times are milliseconds since 1970 (`ended_ms` 0 while it runs).
+    """
 
     experiment: str
     name: str = ""
@@ -19,6 +22,29 @@ class Run:
     tags: Mapping[str, str] = field(default_factory=dict)
     artifacts: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     id: str = ""
+    parent: str = ""
+    status: str = ""
+    started_ms: int = 0
+    ended_ms: int = 0
+
+    @property
+    def duration_s(self) -> float | None:
+        """How long it took; None while it runs."""
+        return (self.ended_ms - self.started_ms) / 1000 if self.ended_ms else None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What is known of a table that went into a run: the argument it came as, its size and content hash."""
+
+    name: str
+    kind: str
+    rows: int
+    columns: Mapping[str, str]
+    content_hash: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.rows} x {len(self.columns)} #{self.content_hash[:12]}"
 
 
 @dataclass(frozen=True, slots=True)

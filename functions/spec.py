@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from ..runtime.call_options import CallOptions
 from ..runtime.errors import DefinitionError, did_you_mean
 from ..runtime.retries import Retries
+from ..runtime.secret import Secret
 from ..runtime.units import size_bytes
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Options(TypedDict, total=False):
     ("2Gi" or bytes), `custom` (amounts of named resources), `packages` (requirements installed for the call),
     `retries` (a `Retries`, or how often a call whose worker was lost runs again), `timeout_s` (a call that takes longer
     is ended and raises `TimeoutError`), `concurrency` (at most so many calls at once), `init` (a class's constructor
-    arguments), `scale` (for endpoints).
+    arguments), `secrets` (environment variables while a call runs), `scale` (for endpoints).
     """
 
     name: str
@@ -36,6 +37,7 @@ class Options(TypedDict, total=False):
     timeout_s: float | None
     concurrency: int | None
     init: Mapping[str, Any]
+    secrets: Sequence[Secret]
     scale: Scale | None
 
 
@@ -45,10 +47,17 @@ class FunctionSpec(CallOptions):
 
     scale: Scale | None = None
     init: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    secrets: tuple[Secret, ...] = ()
 
     def __post_init__(self) -> None:
         CallOptions.__post_init__(self)
         object.__setattr__(self, "init", MappingProxyType(dict(self.init)))
+        given: tuple[object, ...] = tuple(self.secrets)
+        if not all(isinstance(secret, Secret) for secret in given):
+            raise DefinitionError(
+                f'{self.name}: secrets takes Secret("name"), names of what `eagleray secret set` keeps'
+            )
+        object.__setattr__(self, "secrets", given)
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}

@@ -1,9 +1,15 @@
-"""Which tracker is the default."""
+"""Which tracker, and which store of runs, is the default."""
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
 from ..runtime.settings import Settings
 from .run import Tracker
+
+if TYPE_CHECKING:
+    from .mlflow_runs import MLflowRuns
 
 
 def tracker(settings: Settings) -> Tracker:
@@ -11,3 +17,12 @@ def tracker(settings: Settings) -> Tracker:
     from .mlflow_tracking import MLflowTracker
 
     return MLflowTracker(settings)
+
+
+@cache
+def run_store(settings: Settings) -> MLflowRuns:
+    """The runs of the MLflow that `settings.tracking` names; one a process, for connecting takes a while."""
+    from .mlflow_client import Connection
+    from .mlflow_runs import MLflowRuns
+
+    return MLflowRuns(Connection(settings))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from .errors import DefinitionError
+
+Inside = Callable[[], AbstractContextManager[None]]  # what setup and calls happen within
 
 
 class Stateful:
@@ -16,9 +19,10 @@ class Stateful:
     The object is made at the first call, or by `ready()`. What travels is the class and `init`, never the object.
     """
 
-    def __init__(self, cls: type, init: Mapping[str, Any]) -> None:
+    def __init__(self, cls: type, init: Mapping[str, Any], inside: Inside = nullcontext) -> None:
         self.cls = cls
         self.init = dict(init)
+        self._inside = inside
         self.called = _method_of(cls)
         self.__name__ = cls.__name__
         self.__signature__ = _without_self(self.called)
@@ -26,11 +30,12 @@ class Stateful:
         self._lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return (self._call or self.ready())(*args, **kwargs)
+        with self._inside():
+            return (self._call or self.ready())(*args, **kwargs)
 
     def ready(self) -> Callable[..., Any]:
         """What answers a call, after setup; raises whatever constructor and setup raise."""
-        with self._lock:
+        with self._lock, self._inside():
             if self._call is None:
                 made = self.cls(**self.init)
                 setup = getattr(made, "setup", None)
@@ -49,7 +54,7 @@ class Stateful:
             teardown()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Stateful, (self.cls, self.init))
+        return (Stateful, (self.cls, self.init, self._inside))
 
 
 def _method_of(cls: type) -> Callable[..., Any]:
