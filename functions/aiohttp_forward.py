@@ -13,6 +13,7 @@ _OWN = frozenset(
     (b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"host", b"content-length")
 )
 _STREAM = b"text/event-stream"
+VERSION_HEADER = "x-eagleray-version"
 
 
 class Unanswered(Exception):
@@ -70,7 +71,8 @@ class Forwarder:
             )
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unanswered(f"{type(error).__name__}: {error}") from None
-        if response.status in (502, 503):  # full, or without a replica: it has not worked on the request
+        own = VERSION_HEADER in response.headers  # else a proxy speaks, for a version that is not there
+        if not own or response.status == 503:  # full: it has not worked on the request
             response.release()
             raise Unanswered(f"HTTP {response.status}")
         given = [(k.lower(), v) for k, v in response.raw_headers if k.lower() not in _OWN]

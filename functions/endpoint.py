@@ -1,4 +1,4 @@
-"""A service that answers over HTTP: where it is, what it says, how it does."""
+"""A function that is served: deployed, and called over HTTP as if it were here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..autoscaling.history import ScalingDecision
 from ..autoscaling.scale import Scale
 from ..runtime.bundle import content_hash, local_modules
 from ..runtime.errors import InputError
@@ -15,43 +14,17 @@ from ..runtime.settings import Settings
 from ..runtime.stateful import Stateful
 from .api_keys import ApiKeys
 from .client import Client
+from .deployed import Deployed
 from .frames import plain
 from .function_app import function_app
 from .http_app import HttpApp, HttpOptions
 from .pydantic_signature import Signature, hints_of
-from .service import Service, start
+from .rollout import Rollout, Trial
+from .service import Service
 from .spec import FunctionSpec
 
 if TYPE_CHECKING:
-    from ..runtime.ray_serve import ServiceStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Deployed:
-    """`url` is where it takes POSTs; `version` is its content, twelve hex digits."""
-
-    name: str
-    url: str
-    version: str
-
-    def status(self) -> ServiceStatus:
-        """State and replicas now."""
-        from ..runtime import ray_serve
-
-        return ray_serve.status(self.name)
-
-    def scaling(self) -> list[ScalingDecision]:
-        """What the autoscaler decided since the deployment, oldest first."""
-        from ..autoscaling import ray_policy
-
-        return ray_policy.decisions(self.name)
-
-    def stop(self) -> None:
-        """Answers what is in flight, then ends the replicas."""
-        from ..runtime import ray_serve
-
-        Client.of(self.url).close()
-        ray_serve.delete(self.name)
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +52,7 @@ class FunctionEndpoint(Deployed):
 
 
 def deploy(
-    fn: Callable[..., Any], spec: FunctionSpec, *, settings: Settings, http: HttpOptions | None, timeout_s: float
+    fn: Callable[..., Any], spec: FunctionSpec, *, settings: Settings, http: HttpOptions | None, trial: Trial
 ) -> FunctionEndpoint:
     """Starts or updates the function's service; raises `DefinitionError` for hints that cannot be served,
     `DeploymentError` with the reason when no replica comes up."""
@@ -91,13 +64,15 @@ def deploy(
     service = Service(
         name=spec.name,
         build=_build((fn, hints), spec, http, content),
-        content=f"{content}\0{dict(spec.init)}\0{spec.packages}\0{spec.concurrency}\0{http}",
+        content=content,
+        identity=f"{content}\0{dict(spec.init)}\0{spec.packages}\0{spec.concurrency}\0{http}",
         modules=local_modules(code),
         resources=spec.resources,
         scale=spec.scale or Scale(),
     )
-    url = start(service, settings=settings, timeout_s=timeout_s)
-    return FunctionEndpoint(spec.name, url, content, tuple(one.name for one in signature.parameters))
+    url = Rollout(spec.name, settings).start(service, trial)
+    names = tuple(one.name for one in signature.parameters)
+    return FunctionEndpoint(spec.name, url, content, names, settings=settings)
 
 
 def _build(

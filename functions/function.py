@@ -107,17 +107,24 @@ class Function(Generic[P, R]):
         return for_each(self._ray(), items, self.spec, shared)
 
     def deploy(
-        self, *, settings: Settings | None = None, http: HttpOptions | None = None, timeout_s: float = 90.0
+        self,
+        *,
+        canary: float | None = None,
+        shadow: bool = False,
+        settings: Settings | None = None,
+        http: HttpOptions | None = None,
     ) -> FunctionEndpoint:
         """Serves it over HTTP at /NAME and returns when it answers; the same content again changes nothing.
 
         Arguments come as a JSON object by name, checked by the hints; a generator's values are sent as they come.
-        Replicas ask what the function's options say, and `scale` moves their number. Raises `DeploymentError`.
+        Replicas ask what the function's options say, and `scale` moves their number. Where a version runs already,
+        `canary=10` gives this one 10 % of the requests, `shadow=True` copies of them. Raises `DeploymentError`.
         """
         from .endpoint import deploy
+        from .rollout import Trial
 
         where = settings or Settings.from_env()
-        return deploy(self._fn, self.spec, settings=where, http=http, timeout_s=timeout_s)
+        return deploy(self._fn, self.spec, settings=where, http=http, trial=Trial(canary, shadow))
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> TrackedRun[R]:
         """Calls it in this process as a tracked run: parameters, metrics, logs, result and code are kept in MLflow.

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from .aiohttp_forward import VERSION_HEADER
 from .api_keys import ApiKeys
 from .http_metrics import HttpMetrics
 from .load_meter import LoadMeter
@@ -104,7 +105,7 @@ class HttpApp:
         self._meter = LoadMeter(time.time_ns() // 1_000)
         version = face.options.version
         self._metrics = HttpMetrics(face.name, version)
-        self._own = [(b"x-eagleray-version", version.encode())] if version else []
+        self._own = [(VERSION_HEADER.encode(), version.encode())] if version else []
         self._pages = {
             "/health": (JSON, b'{"status":"alive"}'),
             "/ready": (JSON, orjson.dumps({"status": "ready", "name": face.name, "version": version})),

@@ -3,57 +3,66 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..autoscaling.scale import Scale
-from ..runtime import ray_cluster
 from ..runtime.resources import Resources
-from ..runtime.settings import Settings
-from .client import Client
 from .http_app import HttpApp
+from .releases import Release, now_us
+from .split import Counts, Split
+from .traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """`build` makes the application in each replica, with the user's own `modules` sent along.
 
-    `content` is what code and data come to: with equal content and needs a deployment changes nothing.
+    `content` is twelve hex digits of the code, as people see it; `identity` is all that makes replicas different.
     """
 
     name: str
     build: Callable[[], HttpApp]
     content: str
+    identity: str
     modules: tuple[str, ...] = ()
     resources: Resources = Resources()
     scale: Scale = Scale()
 
-    @property
-    def version(self) -> str:
-        """The content together with how it is run."""
-        whole = f"{self.content}\0{self.scale}\0{self.resources}"
-        return hashlib.sha256(whole.encode()).hexdigest()
+    def release(self) -> Release:
+        """The service as a release that is not numbered yet."""
+        return Release(
+            service=self.name,
+            number=0,
+            content=self.content,
+            build=hashlib.sha256(self.identity.encode()).hexdigest(),
+            resources=self.resources,
+            scale=self.scale,
+            made_us=now_us(),
+        )
+
+    def packed(self) -> bytes:
+        """The application's maker as bytes; raises `DeploymentError` for what cannot travel."""
+        from ..runtime import ray_serve
+
+        build, name = self.build, self.name
+        return ray_serve.pack(lambda: Split(build(), report=_reporter(name)), modules=self.modules)
 
 
-def start(service: Service, *, settings: Settings, timeout_s: float) -> str:
-    """Starts or updates the service's replicas and returns its URL once it answers; raises `DeploymentError`.
+def counts_key(service: str) -> str:
+    """Where replicas leave what became of split traffic."""
+    return f"traffic:{service}:"
 
-    Replicas of an earlier version go on answering until those of this one do.
-    """
-    ray_cluster.connect(settings)
-    from ..autoscaling import ray_policy
-    from ..runtime import ray_serve
 
-    packed = ray_serve.pack(service.build, modules=service.modules)
-    if ray_serve.status(service.name).state == "NOT_STARTED":
-        ray_policy.forget(service.name)
-    url = ray_serve.deploy(
-        service.name,
-        packed,
-        resources=service.resources,
-        autoscaling=ray_policy.autoscaling_config(service.scale),
-        version=service.version,
-        timeout_s=timeout_s,
-    )
-    Client.of(url).wait_until_ready(timeout_s)
-    return url
+def _reporter(service: str) -> Callable[[Traffic, Counts], None]:
+    """Tells the counts of this process to whoever asks how canary or shadow do."""
+
+    def report(traffic: Traffic, counts: Counts) -> None:
+        from ..runtime import ray_kv
+
+        told = {"traffic": traffic.as_config(), "counts": counts.as_dict()}
+        ray_kv.put(f"{counts_key(service)}{os.getpid()}", json.dumps(told).encode())
+
+    return report

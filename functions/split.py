@@ -8,13 +8,14 @@ The shadow's answers go nowhere; they are compared with the stable version's and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
 
 from .aiohttp_forward import Forwarder, Request, Unanswered
+from .http_app import HttpApp
 from .traffic import Share, Traffic
 
 Message = MutableMapping[str, Any]
@@ -26,6 +27,8 @@ MAX_BODY_BYTES = 16 << 20  # larger requests stay with the stable version
 MAX_COMPARED_BYTES = 1 << 20
 SHADOW_QUEUE = 256  # copies that wait; more are dropped, for the shadow must not slow the answer
 SHADOW_WORKERS = 4
+REPORT_S = 0.5
+REST_S = 2.0  # a canary that gave no answer is not asked for so long
 
 
 @dataclass(slots=True)
@@ -46,21 +49,34 @@ class Counts:
 
 
 class Split:
-    """An ASGI application around the stable version's; `configure` changes the traffic while requests run."""
+    """An ASGI application around the stable version's; `configure` changes the traffic while requests run.
 
-    def __init__(self, app: App) -> None:
+    `report` is told the counts, at most once a `REPORT_S`, while there is something to count.
+    """
+
+    def __init__(self, app: HttpApp | App, *, report: Callable[[Traffic, Counts], None] = lambda *_: None) -> None:
         self._app = app
+        self._report = report
+        self._reporting: asyncio.TimerHandle | None = None
         self.counts = Counts()
         self._forwarder = Forwarder()
         self._queue: asyncio.Queue[tuple[str, Request, tuple[int, bytes]]] = asyncio.Queue(SHADOW_QUEUE)
         self._workers: list[asyncio.Task[None]] = []
         self._traffic = Traffic()
+        self._rests_until = 0.0
         self._canary = Share(0.0)
 
-    def configure(self, traffic: Traffic) -> None:
-        """From the next request on, traffic is shared out like this."""
+    def configure(self, config: Mapping[str, Any] | None) -> None:
+        """From the next request on, traffic is shared out as `Traffic.as_config` said; counts begin anew."""
+        traffic = Traffic.of(config)
         self._canary = Share(traffic.canary_percent if traffic.canary_url else 0.0)
         self._traffic = traffic
+        self._rests_until = 0.0
+        self.counts = Counts()
+
+    def in_flight(self) -> float:
+        """The mean number of requests in flight in the stable version."""
+        return self._app.in_flight() if isinstance(self._app, HttpApp) else 0.0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         traffic = self._traffic
@@ -74,6 +90,7 @@ class Split:
             await self._app(scope, again, send)  # too large, or ended early: the stable version says so
             return
         request = Request(scope["method"], _path(scope), list(scope["headers"]), body)
+        self._tell_soon()
         if self._canary.take():
             if await self._by_canary(traffic.canary_url, request, send):
                 self.counts.canary += 1
@@ -91,20 +108,40 @@ class Split:
         """Returns when every copy that was taken has been sent and compared."""
         await self._queue.join()
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Ends the copies on their way, and the connections."""
+        if self._reporting is not None:
+            self._reporting.cancel()
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
         await self._forwarder.close()
 
+    def close(self) -> None:
+        """Closes what the stable version had opened; its process ends."""
+        if isinstance(self._app, HttpApp):
+            self._app.close()
+
+    def _tell_soon(self) -> None:
+        if self._reporting is None:
+            self._reporting = asyncio.get_running_loop().call_later(REPORT_S, self._tell)
+
+    def _tell(self) -> None:
+        self._reporting = None
+        self._report(self._traffic, self.counts)
+
     async def _by_canary(self, url: str, request: Request, send: Send) -> bool:
         """True when the canary answered; False while the client has heard nothing."""
+        now = asyncio.get_running_loop().time()
+        if now < self._rests_until:
+            return False
         try:
             answer = await self._forwarder.send(url, request)
             # Whole before the first byte goes out, so that a canary that dies in the middle costs nobody an answer.
             body = b"" if answer.is_stream else await answer.body()
         except Unanswered:
+            # Whoever asks a canary that is gone waits for a connection to nobody: let few find out.
+            self._rests_until = now + REST_S
             return False
         if answer.is_stream:
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
@@ -141,6 +178,7 @@ class Split:
                     self.counts.different += 1
             finally:
                 self._queue.task_done()
+                self._tell_soon()
 
 
 def same_answer(one: tuple[int, bytes], other: tuple[int, bytes]) -> bool:

@@ -9,9 +9,10 @@ from typing import Any
 from ..autoscaling.scale import Scale
 from ..functions.api_keys import ApiKeys
 from ..functions.client import Client
-from ..functions.endpoint import Deployed
+from ..functions.deployed import Deployed
 from ..functions.http_app import HttpApp, HttpOptions
-from ..functions.service import Service, start
+from ..functions.rollout import Rollout, Trial
+from ..functions.service import Service
 from ..runtime.resources import Resources
 from ..runtime.settings import Settings
 from .asgi import graph_app
@@ -47,12 +48,14 @@ def deploy(
     service = Service(
         name=graph.name,
         build=_build(graph.name, steps, keyless, tap, http),
-        content=f"{http}\0{tap!r}\0{keyless}",
+        content=content,
+        identity=f"{http}\0{tap!r}\0{keyless}",
         modules=modules(steps, *([tap] if tap else [])),
         resources=resources,
         scale=scale,
     )
-    return Endpoint(graph.name, start(service, settings=settings, timeout_s=timeout_s), content)
+    url = Rollout(graph.name, settings, timeout_s).start(service, Trial())
+    return Endpoint(graph.name, url, content, settings=settings)
 
 
 def _build(

@@ -11,6 +11,6 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class AsgiApp(Protocol):
-    """An ASGI 3 callable; in a replica it may have `in_flight()` and `close()`."""
+    """An ASGI 3 callable; in a replica it may have `in_flight()`, `configure(config)` and `close()`."""
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None: ...

@@ -20,21 +20,34 @@ from .uvicorn_server import start as start_server
 def shorten(app: AsgiApp) -> None:
     """From now on the port that Serve opens in this process leads to `app`; called before it is opened."""
     from ray.serve._private import replica as serve_replica
-    from ray.serve._private.common import RequestMetadata, RequestProtocol
 
     module: Any = serve_replica
-    kind = RequestMetadata("", "", _request_protocol=RequestProtocol.HTTP, is_direct_ingress=True)
-    serves_long_way: Callable[..., Awaitable[Started]] = module.start_asgi_http_server
+    serves_long_way: Callable[..., Awaitable[Started]] | None = getattr(module, "start_asgi_http_server", None)
+    if serves_long_way is None:  # another Ray, which opens its port in another way
+        return
 
     async def start(long_way: Any, options: Any, **how: Any) -> Started:
-        replica = long_way.__self__
-        elsewhere = replica._user_callable_wrapper._run_user_code_in_separate_thread  # a loop that is not this one
-        if elsewhere or options.root_path or options.middlewares or options.ssl_keyfile:
+        way = _short_way(app, long_way, options)
+        if way is None:
             return await serves_long_way(long_way, options, **how)
-        way = ShortWay(app, replica=replica, kind=kind)
         return start_server(way, _bound(options.host, options.port), keep_alive_s=options.keep_alive_timeout_s)
 
     module.start_asgi_http_server = start
+
+
+def _short_way(app: AsgiApp, long_way: Any, options: Any) -> ShortWay | None:
+    """None where the port has options that only Serve's own way heeds, and for a Ray that is built otherwise."""
+    try:
+        from ray.serve._private.common import RequestMetadata, RequestProtocol
+
+        replica = long_way.__self__
+        elsewhere = replica._user_callable_wrapper._run_user_code_in_separate_thread  # a loop that is not this one
+        if elsewhere or options.root_path or options.middlewares or options.ssl_keyfile:
+            return None
+        kind = RequestMetadata("", "", _request_protocol=RequestProtocol.HTTP, is_direct_ingress=True)
+        return ShortWay(app, replica=replica, kind=kind)
+    except (ImportError, AttributeError, TypeError):
+        return None
 
 
 class ShortWay:

@@ -21,3 +21,9 @@ def get(key: str) -> bytes | None:
 def delete(key: str) -> None:
     """Forgets `key`; no error when there is none."""
     internal_kv._internal_kv_del(key.encode(), namespace=_NAMESPACE)
+
+
+def keys(prefix: str) -> list[str]:
+    """The keys that begin so."""
+    found = internal_kv._internal_kv_list(prefix.encode(), namespace=_NAMESPACE)
+    return [bytes(key).decode() for key in found]

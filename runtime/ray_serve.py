@@ -65,6 +65,12 @@ class Replica:
     def __serve_build_asgi_app__(self) -> AsgiApp:
         return ray_ingress.LongWay(self._app)
 
+    def reconfigure(self, config: Mapping[str, Any] | None) -> None:
+        """Called by Serve before the first request and whenever the configuration changes; no restart."""
+        configure = getattr(self._app, "configure", None)
+        if configure is not None:
+            configure(config)
+
     def record_autoscaling_stats(self) -> dict[str, float]:
         in_flight = getattr(self._app, "in_flight", None)
         return {} if in_flight is None else {"in_flight": float(in_flight())}
@@ -113,33 +119,47 @@ def autoscaling(
         )
 
 
-def deploy(
-    name: str,
-    build: bytes,
-    *,
-    resources: Resources,
-    autoscaling: AutoscalingConfig,
-    version: str,
-    timeout_s: float = 90.0,
-) -> str:
-    """Runs the application that the pickled function `build` makes, and returns its URL once it answers.
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What a service runs: the application that the pickled function `build` makes in each replica.
 
-    `autoscaling` is what the function of that name gives; a `version` that runs already is left alone. Raises
-    `DeploymentError` with the reason when no replica comes up within `timeout_s`; a first version that fails is
+    `code` tells builds apart: with equal `code` and resources a deployment restarts nothing, and a changed `config` is
+    handed to the running replicas.
+    """
+
+    name: str
+    build: bytes
+    code: str
+    resources: Resources
+    autoscaling: AutoscalingConfig
+    config: Mapping[str, Any] | None = None
+
+    @property
+    def key(self) -> bytes:
+        """All of it in few bytes."""
+        return f"{self.code} {self.resources} {self.autoscaling!r} {self.config}".encode()
+
+
+def deploy(application: Application, *, timeout_s: float = 90.0) -> str:
+    """Runs the application and returns its URL once every replica of it answers; what runs already is left alone.
+
+    Raises `DeploymentError` with the reason when no replica comes up within `timeout_s`; a first version that fails is
     removed again, an earlier one keeps its replicas.
     """
-    problem = misfit(resources)
+    name = application.name
+    problem = misfit(application.resources)
     if problem is not None:  # Serve would wait for it
         raise DeploymentError(f"service {name!r} {problem}: ask for less or add a node")
     url = f"{start()}/{name}"
     before = status(name).state
-    if before == "RUNNING" and ray_kv.get(_version_key(name)) == version.encode():
+    if before == "RUNNING" and ray_kv.get(_version_key(name)) == application.key:
         return url
     deployment: Any = serve.deployment(
         Replica,
         name=INGRESS,
-        ray_actor_options=resources.ray_options(),
-        autoscaling_config=autoscaling,
+        user_config=application.config or {},
+        ray_actor_options=application.resources.ray_options(),
+        autoscaling_config=application.autoscaling,
         max_ongoing_requests=MAX_ONGOING,
         max_constructor_retry_count=2,
         health_check_period_s=1.0,
@@ -148,7 +168,9 @@ def deploy(
         graceful_shutdown_timeout_s=10.0,
         logging_config={"log_level": "WARNING", "enable_access_log": False},
     )
-    target = serve.RunTarget(deployment.bind(build), name=name, route_prefix=f"/{name}")
+    # Serve itself would take every deployment for a new version, and restart all replicas for a changed config.
+    deployment = deployment.options(_internal=True, version=application.code)
+    target = serve.RunTarget(deployment.bind(application.build), name=name, route_prefix=f"/{name}")
     serve.run_many([target], wait_for_applications_running=False)
     try:
         _wait_until_running(name, timeout_s)
@@ -156,7 +178,7 @@ def deploy(
         if before == "NOT_STARTED":
             delete(name)
         raise
-    ray_kv.put(_version_key(name), version.encode())
+    ray_kv.put(_version_key(name), application.key)
     return url
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from .errors import DefinitionError
 
@@ -42,6 +43,11 @@ class Resources:
 
     def __reduce__(self) -> tuple[type[Resources], tuple[float, float, int, dict[str, float]]]:
         return (Resources, (self.cpus, self.gpu, self.memory_bytes, dict(self.custom)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain types; `Resources(**it)` reads them back."""
+        fields = {"cpus": self.cpus, "gpu": self.gpu, "memory_bytes": self.memory_bytes}
+        return {**fields, "custom": dict(self.custom)}
 
     def ray_options(self) -> dict[str, object]:
         """The same as Ray's keyword arguments for a task or an actor."""

@@ -72,6 +72,11 @@ class Catalog:
         chosen = (_documents.c.kind == kind) & (_documents.c.name == name) & _documents.c.active
         return next(iter(self._read(chosen)), None)
 
+    def versions(self, kind: str, name: str) -> list[Document]:
+        """Every version of one thing, the first one first; none when nothing has that name."""
+        found = self._read((_documents.c.kind == kind) & (_documents.c.name == name))
+        return sorted(found, key=lambda document: document.version)
+
     def all_active(self, kind: str) -> list[Document]:
         """The active version of everything of this kind, by name."""
         return self._read((_documents.c.kind == kind) & _documents.c.active)

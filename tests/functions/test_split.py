@@ -29,7 +29,7 @@ def echo(version: str, *, status: int = 200, kind: bytes = b"application/json") 
             body += message.get("body", b"")
             more = message.get("more_body", False)
         said = f'{{"version": "{version}", "path": "{scope["path"]}", "bytes": {len(body)}}}'.encode()
-        headers = [(b"content-type", kind), (b"x-version", version.encode())]
+        headers = [(b"content-type", kind), (b"x-eagleray-version", version.encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": said[:5], "more_body": True})
         await send({"type": "http.response.body", "body": said[5:]})
@@ -37,10 +37,22 @@ def echo(version: str, *, status: int = 200, kind: bytes = b"application/json") 
     return app
 
 
+async def stranger(scope: Any, receive: Any, send: Any) -> None:
+    """A proxy that knows no such service."""
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body", "body": b"no such path"})
+
+
 async def dies(scope: Any, receive: Any, send: Any) -> None:
     """Begins an answer and breaks off."""
     await receive()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-length", b"100"), (b"x-eagleray-version", b"2")],
+        }
+    )
     await send({"type": "http.response.body", "body": b"half", "more_body": True})
     raise ConnectionAbortedError("gone")
 
@@ -74,7 +86,7 @@ def ask(split: Split, *, times: int = 1, body: bytes = b'{"x":1}', method: str =
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=split), base_url="http://f") as client:
             answers = [await client.request(method, "/predict?a=1", content=body) for _ in range(times)]
         await split.settled()
-        await split.close()
+        await split.aclose()
         return answers
 
     return asyncio.run(run())
@@ -82,7 +94,7 @@ def ask(split: Split, *, times: int = 1, body: bytes = b'{"x":1}', method: str =
 
 def split_to(stable: Asgi, **traffic: Any) -> Split:
     split = Split(stable)
-    split.configure(Traffic(**traffic))
+    split.configure(Traffic(**traffic).as_config())
     return split
 
 
@@ -98,7 +110,7 @@ def test_the_canary_gets_its_share(serve: Callable[[Asgi], str]) -> None:
     answers = ask(split, times=20)
     assert Counter(answer.json()["version"] for answer in answers) == {"1": 15, "2": 5}
     assert {(a.status_code, a.json()["path"], a.json()["bytes"]) for a in answers} == {(200, "/predict", 7)}
-    assert {a.headers["x-version"] for a in answers} == {"1", "2"}
+    assert {a.headers["x-eagleray-version"] for a in answers} == {"1", "2"}
     assert (split.counts.canary, split.counts.fallbacks) == (5, 0)
 
 
@@ -107,14 +119,15 @@ def test_an_error_of_the_canary_s_own_is_its_answer(serve: Callable[[Asgi], str]
     assert [a.status_code for a in ask(split, times=2)] == [500, 500]
 
 
-@pytest.mark.parametrize("broken", ["refused", "dies", "no replica"])
+@pytest.mark.parametrize("broken", ["refused", "dies", "full", "no replica"])
 def test_a_canary_that_does_not_answer_costs_no_request(serve: Callable[[Asgi], str], broken: str) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused
         urls = {
             "refused": f"http://127.0.0.1:{unused.getsockname()[1]}",
             "dies": serve(dies),
-            "no replica": serve(echo("2", status=503)),
+            "full": serve(echo("2", status=503)),
+            "no replica": serve(stranger),
         }
         split = split_to(echo("1"), canary_url=urls[broken], canary_percent=50.0)
         answers = ask(split, times=10)
@@ -166,7 +179,7 @@ def test_a_shadow_that_is_behind_or_gone_slows_nobody(serve: Callable[[Asgi], st
                 assert (await client.post("/")).status_code == 200
         release.set()
         await split.settled()
-        await split.close()
+        await split.aclose()
 
     asyncio.run(run())
     counts = split.counts
@@ -184,9 +197,9 @@ def test_traffic_changes_while_requests_run(serve: Callable[[Asgi], str]) -> Non
     async def run() -> list[str]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=split), base_url="http://f") as client:
             first = (await client.post("/")).json()["version"]
-            split.configure(Traffic())
+            split.configure(None)
             second = (await client.post("/")).json()["version"]
-        await split.close()
+        await split.aclose()
         return [first, second]
 
     assert asyncio.run(run()) == ["2", "1"]

@@ -17,6 +17,11 @@ from eagleray.runtime.settings import Settings
 class Echo:
     """The smallest application: says which process answers."""
 
+    config: Any = None
+
+    def configure(self, config):
+        self.config = config
+
     async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":
             while True:
@@ -26,7 +31,7 @@ class Echo:
                     return
         from ray.serve import context
 
-        told = {"pid": os.getpid(), "nice": os.nice(0), "root": scope["root_path"], "path": scope["path"]}
+        told = {"pid": os.getpid(), "nice": os.nice(0), "root": scope["root_path"], "path": scope["path"], "config": self.config}
         # Serve's own way tells a request's code which application it belongs to.
         told["is_short"] = context._get_serve_request_context().app_name == ""
         body = json.dumps(told).encode()
@@ -56,8 +61,8 @@ def deploy(name, build, **options: Any) -> str:
     from eagleray.runtime import ray_serve
 
     packed = ray_serve.pack(build, modules=[__name__])
-    settled: dict[str, Any] = {"resources": Resources(cpus=0.25), "version": "1"} | options
-    return ray_serve.deploy(name, packed, autoscaling=autoscaling_config(Scale()), **settled)
+    settled: dict[str, Any] = {"resources": Resources(cpus=0.25), "code": "1"} | options
+    return ray_serve.deploy(ray_serve.Application(name, packed, autoscaling=autoscaling_config(Scale()), **settled))
 
 
 def test_a_service_answers_stays_when_it_is_the_same_and_goes(ray_cluster: Settings):
@@ -74,6 +79,10 @@ def test_a_service_answers_stays_when_it_is_the_same_and_goes(ray_cluster: Setti
     # The same version is left alone.
     assert deploy("echo", Echo) == url
     assert ray_serve.status("echo").replica_pids == (told["pid"],)
+
+    # A changed configuration reaches the replica that runs.
+    assert deploy("echo", Echo, config={"canary": 10}) == url
+    assert json.loads(get(url)[2]) == told | {"config": {"canary": 10}}
 
     ray_serve.delete("echo")
     assert ray_serve.status("echo").state == "NOT_STARTED"

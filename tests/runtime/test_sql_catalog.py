@@ -16,6 +16,8 @@ def test_equal_content_is_one_version_and_the_latest_put_is_active(tmp_path: Pat
     back = catalog.put("set", "cards", content_hash="a", body={"ignored": 1})
     assert (back.version, back.body) == (1, {"columns": ["é", None]})
     assert catalog.active("set", "cards") == back
+    assert [(d.version, d.active) for d in catalog.versions("set", "cards")] == [(1, True), (2, False)]
+    assert catalog.versions("set", "nothing") == []
     catalog.close()
 
 
