@@ -94,11 +94,11 @@ def test_problems_over_http(endpoint):
 
 def test_one_request_id_and_no_growing_headers(endpoint):
     sizes = set()
-    for _ in range(30):
+    for _ in range(100):
         _, headers, _ = post(endpoint.url, json.dumps(BODY).encode(), **{"x-request-id": "mine"})
         assert headers.get_all("x-request-id") == ["mine"]
         sizes.add(len([name for name in headers if name.lower() != "connection"]))
-    assert len(sizes) == 1
+    assert len(sizes) <= 2  # through Serve's own proxy, until the other one knows the replica, there is one more
     _, headers, body = post(endpoint.url, b'{"card_id":"7","amount":1}')
     assert headers.get_all("x-request-id") == [json.loads(body)["id"]]
 
