@@ -56,6 +56,11 @@ class Rollout:
 
     def start(self, service: Service, trial: Trial) -> str:
         """Deploys it as the stable version or as a trial beside it; the URL of the service, once it answers."""
+        if self.settings.is_exposed and not self.settings.api_keys:
+            raise DeploymentError(
+                f"services at {self.settings.serve_host} can be called from other machines: set EAGLERAY_API_KEYS, "
+                "or unset EAGLERAY_SERVE_HOST to stay on this one"
+            )
         if trial.canary is None and not trial.shadow:
             return self.deploy(service)
         return self.try_out(service, canary=trial.canary)
@@ -200,6 +205,7 @@ class Rollout:
             resources=release.resources,
             autoscaling=ray_policy.autoscaling_config(release.scale),
             config=config,
+            host=self.settings.serve_host,
         )
         url = ray_serve.deploy(application, timeout_s=self.timeout_s)
         Client.of(url).wait_until_ready(self.timeout_s)

@@ -19,6 +19,7 @@ _LOG_LINE = re.compile(r"^\s*log 127\.0\.0\.1:\S+ local0 info\s*\n", re.MULTILIN
 _IDLE_OPTION = re.compile(r"^\s*option idle-close-on-response\s*\n", re.MULTILINE)
 _NOT_FOUND = re.compile(r"^(\s*http-request return status 404) content-type text/plain lf-string .*$", re.MULTILINE)
 _ERROR_PAGE = re.compile(r"^\s*errorfile \d+ (\S+)", re.MULTILINE)
+_HTTP_PORT = re.compile(r"^(frontend http_frontend\n\s*bind )\S+:(\d+)", re.MULTILINE)
 _FRONTEND = re.compile(r"^(frontend http_frontend\n\s*bind .*\n)", re.MULTILINE)
 
 # x-request-start is how replicas know how long a request has waited for them. The second header saves the
@@ -36,10 +37,11 @@ _UNAVAILABLE = (
 )
 
 
-def narrowed(config: str) -> str:
+def narrowed(config: str, *, host: str = "127.0.0.1") -> str:
     """`config` with every port on loopback, no log datagrams to a port that may be anyone's, our two headers, and
-    a problem document for paths where nothing is deployed."""
+    a problem document for paths where nothing is deployed. Only the port for requests is at `host`."""
     config = _ANY_ADDRESS.sub(r"\g<1>127.0.0.1:\2", config)
+    config = _HTTP_PORT.sub(lambda m: f"{m[1]}{host}:{m[2]}", config)
     config = _LOG_LINE.sub("", config)
     config = _IDLE_OPTION.sub("", config)
     config = _NOT_FOUND.sub(lambda m: f"{m[1]} content-type application/problem+json string '{_NO_SERVICE}'", config)
@@ -73,7 +75,7 @@ def _main(arguments: list[str]) -> None:
         os.execv(arguments[0], arguments)
     path = arguments[arguments.index("-f") + 1]
     with open(path, encoding="utf-8") as file:
-        config = narrowed(file.read())
+        config = narrowed(file.read(), host=os.environ.get("EAGLERAY_SERVE_HOST") or "127.0.0.1")
     with open(path + ".narrowed", "w", encoding="utf-8") as file:
         file.write(config)
     os.replace(path + ".narrowed", path)

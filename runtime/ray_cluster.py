@@ -142,7 +142,7 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
     _session.guardian = ray_guardian.start(folder)
     dashboard_port = free_port() if dashboard else None
     try:
-        _set_environment(folder, token)
+        _set_environment(folder, token, settings.serve_host)
         import ray
         from ray import _raylet
         from ray._private import ray_constants
@@ -171,12 +171,13 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
     _session.dashboard_url = f"http://{LOOPBACK}:{dashboard_port}" if dashboard_port else None
 
 
-def _set_environment(folder: Path, token: Path) -> None:
+def _set_environment(folder: Path, token: Path, serve_host: str) -> None:
     """Sets what Ray's processes inherit; `stop` takes it back, so that the next start can choose anew."""
     ports = (free_port(), free_port(), free_port())
     wanted = ray_environment.defaults(token)
     wanted |= ray_environment.serve(folder, haproxy=haproxy_launch.write_launcher(folder), ports=ports)
     wanted = ray_environment.missing(wanted, os.environ) | ray_environment.enforced()
+    wanted["EAGLERAY_SERVE_HOST"] = serve_host  # for the launcher of the proxy
     _session.environment = tuple(name for name in wanted if name not in os.environ)
     os.environ.update(wanted)
 

@@ -81,19 +81,19 @@ class Replica:
             close()
 
 
-def start() -> str:
-    """The base URL of Serve's HTTP port, which is opened when it is not yet; Ray must be connected."""
+def start(host: str = LOOPBACK) -> str:
+    """The base URL of Serve's HTTP port, which is opened at `host` when it is not yet; Ray must be connected."""
     _quieten()
     if not ray.is_initialized():
         raise ServerUnavailable("Ray is not connected: call eagleray.runtime.ray_cluster.connect(settings) first")
     client = _client()
     if client is None:
         port = ray_cluster.serve_port() or ray_cluster.free_port()
-        serve.start(http_options={"host": LOOPBACK, "port": port}, proxy_location="HeadOnly")
+        serve.start(http_options={"host": host, "port": port}, proxy_location="HeadOnly")
         client = _client()
     if client is None:
         raise ServerUnavailable("Ray Serve did not start: see its controller's log in the Ray dashboard")
-    return str(client.root_url).rstrip("/")
+    return str(client.root_url).rstrip("/").replace("//0.0.0.0:", f"//{LOOPBACK}:")
 
 
 def autoscaling(
@@ -124,7 +124,7 @@ class Application:
     """What a service runs: the application that the pickled function `build` makes in each replica.
 
     `code` tells builds apart: with equal `code` and resources a deployment restarts nothing, and a changed `config` is
-    handed to the running replicas.
+    handed to the running replicas. `host` is where the HTTP port is opened, when it is not open yet.
     """
 
     name: str
@@ -133,6 +133,7 @@ class Application:
     resources: Resources
     autoscaling: AutoscalingConfig
     config: Mapping[str, Any] | None = None
+    host: str = LOOPBACK
 
     @property
     def key(self) -> bytes:
@@ -150,7 +151,7 @@ def deploy(application: Application, *, timeout_s: float = 90.0) -> str:
     problem = misfit(application.resources)
     if problem is not None:  # Serve would wait for it
         raise DeploymentError(f"service {name!r} {problem}: ask for less or add a node")
-    url = f"{start()}/{name}"
+    url = f"{start(application.host)}/{name}"
     before = status(name).state
     if before == "RUNNING" and ray_kv.get(_version_key(name)) == application.key:
         return url

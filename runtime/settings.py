@@ -45,6 +45,11 @@ class Settings:
         )
 
     @property
+    def is_exposed(self) -> bool:
+        """True where services listen at an address that other machines may reach."""
+        return self.serve_host not in ("127.0.0.1", "localhost", "::1")
+
+    @property
     def offline_root(self) -> str:
         """The folder or URI that holds the Delta tables."""
         return self.offline_uri or str(self.home / "offline")

@@ -168,3 +168,9 @@ def test_what_was_stable_before() -> None:
     assert before(steps) == 2
     assert before(steps[:1]) is None
     assert before([*steps, Step(2, "rollback", 0)]) == 3
+
+
+def test_other_machines_need_a_key(tmp_path: Path) -> None:
+    exposed = Settings(home=tmp_path, serve_host="0.0.0.0")
+    with pytest.raises(DeploymentError, match=r"from other machines: set EAGLERAY_API_KEYS"):
+        numbered(1, "exposed").deploy(settings=exposed)

@@ -32,6 +32,11 @@ def test_every_port_is_on_loopback():
         assert narrowed(anywhere) == "bind 127.0.0.1:1"
 
 
+def test_only_the_port_for_requests_is_elsewhere_when_asked():
+    binds = [line.split()[1] for line in narrowed(WRITTEN, host="0.0.0.0").splitlines() if " bind " in f" {line}"]
+    assert binds == ["127.0.0.1:9101", "0.0.0.0:8000", "127.0.0.1:8404"]
+
+
 def test_a_replaced_proxy_lets_idle_connections_go():
     assert narrowed("defaults\n    option idle-close-on-response\n    mode http\n") == "defaults\n    mode http\n"
 
