@@ -182,6 +182,11 @@ class Function(Generic[P, R]):
         # Ray's handles belong to this process's connection; another process makes its own.
         return {**self.__dict__, "_tasks": None}
 
+    def _repr_html_(self) -> str:
+        from .card import card
+
+        return card(self._fn, self.spec, self.__doc__)
+
     def __repr__(self) -> str:
         return f"<function {self.__module__}.{self.__qualname__} on Ray>"
 
