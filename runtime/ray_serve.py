@@ -12,7 +12,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ with warnings.catch_warnings():
     from ray import serve
     from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
-from . import ray_cluster, ray_ingress, ray_kv
+from . import ray_cluster, ray_ingress, ray_kv, ray_logs
 from .asgi import AsgiApp
 from .errors import DeploymentError, ServerUnavailable
 from .ray_capacity import misfit
@@ -218,6 +218,18 @@ def status(name: str) -> ServiceStatus:
         replica_pids=tuple(sorted(int(replica["pid"]) for replica in running)),
         message=str(ingress.get("message") or application["message"]),
     )
+
+
+def logs(name: str, *, follow: bool = False) -> Iterator[str]:
+    """The lines that the service's replicas have printed; with `follow` also those to come, until it is stopped."""
+
+    def workers() -> list[ray_logs.Worker]:
+        client = _client()
+        application = None if client is None else client.get_serve_details()["applications"].get(name)
+        replicas = [] if application is None else application["deployments"].get(INGRESS, {}).get("replicas", [])
+        return [ray_logs.Worker(one["node_id"], one["worker_id"]) for one in replicas if one["worker_id"]]
+
+    return ray_logs.lines(workers, follow=follow)
 
 
 def delete(name: str) -> None:
