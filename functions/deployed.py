@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,14 @@ class Deployed:
         from ..autoscaling import ray_policy
 
         return ray_policy.decisions(self.name)
+
+    def logs(self, *, follow: bool = False) -> Iterator[str]:
+        """What the running replicas have printed, line by line; with `follow` it goes on until the service is stopped.
+
+        With `HttpOptions(access_log=True)` each request is a line, too. A replica's own lines are in order. Raises
+        `DeploymentError` when the service is not deployed.
+        """
+        return self._rollout().logs(follow=follow)
 
     def history(self) -> list[Version]:
         """Every version that was ever deployed under this name, the newest first, with its share of the requests."""

@@ -185,6 +185,22 @@ class Rollout:
         for role in (_CANARY, _SHADOW):
             self._end(role)
 
+    def logs(self, *, follow: bool = False) -> Iterator[str]:
+        """What the replicas of every running version have printed, line by line; see `Deployed.logs`."""
+        if self.settings.ray_address is None and not ray_cluster.is_up():
+            raise DeploymentError(
+                f"{self.name} runs in no Ray of this process: set RAY_ADDRESS to where it is deployed"
+            )
+        ray_cluster.connect(self.settings)
+        from ..runtime import ray_serve
+
+        if ray_serve.status(self.name).state == "NOT_STARTED":
+            raise DeploymentError(f"{self.name} is not deployed, so nothing of it can have been printed")
+        return ray_serve.logs([self._service(role) for role in ("", _CANARY, _SHADOW)], follow=follow)
+
+    def _service(self, role: str) -> str:
+        return f"{self.name}--{role}" if role else self.name
+
     def _share_out(self, releases: Releases, traffic: Traffic) -> None:
         stable = self._stable(releases)
         self._run(stable, releases.packed(stable), traffic=traffic)
@@ -194,7 +210,7 @@ class Rollout:
         from ..autoscaling import ray_policy
         from ..runtime import ray_kv, ray_serve
 
-        name = f"{self.name}--{role}" if role else self.name
+        name = self._service(role)
         if ray_serve.status(name).state == "NOT_STARTED":
             ray_policy.forget(name)
         config = (traffic or Traffic()).as_config()
@@ -242,7 +258,7 @@ class Rollout:
         from ..runtime import ray_kv, ray_serve
 
         if self._trial(role) is not None:
-            ray_serve.delete(f"{self.name}--{role}")
+            ray_serve.delete(self._service(role))
             ray_kv.delete(f"trial:{self.name}:{role}")
 
     def _version(self, releases: Releases, number: int) -> Version:

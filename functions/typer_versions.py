@@ -1,4 +1,4 @@
-"""`eagleray history | rollback | canary | promote`: the versions of a service on the cluster that RAY_ADDRESS names."""
+"""`eagleray history | rollback | canary | promote | logs`: services and their versions, where RAY_ADDRESS points."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Argument(help="The service's name.")]
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (history, rollback, canary, promote):
+    for command in (history, rollback, canary, promote, logs):
         app.command()(command)
 
 
@@ -49,6 +49,14 @@ def canary(name: Name, percent: Annotated[float, typer.Argument(min=0, max=100)]
 def promote(name: Name, as_json: AsJson = False) -> None:
     """Make a service's canary, or else its shadow, the stable version."""
     show_one(_row(_rollout(name).promote()), as_json=as_json)
+
+
+def logs(
+    name: Name, follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it is stopped.")] = False
+) -> None:
+    """Print what a service's replicas have printed."""
+    for line in _rollout(name).logs(follow=follow):
+        typer.echo(line)
 
 
 def _rollout(name: str) -> Rollout:

@@ -49,7 +49,8 @@ def serve(folder: Path, *, haproxy: str | None, ports: tuple[int, int, int]) -> 
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_ENABLE_HA_PROXY": "0",
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
-        "RAY_SERVE_LOG_TO_STDERR": "0",
+        # With 0, what the user's code prints would go to a logger that drops it.
+        "RAY_SERVE_LOG_TO_STDERR": "1",
         # A request that waits for the first replica is told to the autoscaler by the handle that holds it.
         "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5",
         # A stopping replica finishes what it has, and stays until a replaced proxy has closed its idle connections

@@ -220,13 +220,14 @@ def status(name: str) -> ServiceStatus:
     )
 
 
-def logs(name: str, *, follow: bool = False) -> Iterator[str]:
-    """The lines that the service's replicas have printed; with `follow` also those to come, until it is stopped."""
+def logs(names: Sequence[str], *, follow: bool = False) -> Iterator[str]:
+    """The lines that the services' replicas have printed; with `follow` also those to come, until they are stopped."""
 
     def workers() -> list[ray_logs.Worker]:
         client = _client()
-        application = None if client is None else client.get_serve_details()["applications"].get(name)
-        replicas = [] if application is None else application["deployments"].get(INGRESS, {}).get("replicas", [])
+        found = {} if client is None else client.get_serve_details()["applications"]
+        ingresses = [found[name]["deployments"].get(INGRESS, {}) for name in names if name in found]
+        replicas = [one for ingress in ingresses for one in ingress.get("replicas", [])]
         return [ray_logs.Worker(one["node_id"], one["worker_id"]) for one in replicas if one["worker_id"]]
 
     return ray_logs.lines(workers, follow=follow)

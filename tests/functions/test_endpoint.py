@@ -127,6 +127,29 @@ def test_what_is_in_flight_is_answered_when_a_new_version_comes(serving: Setting
     second.stop()
 
 
+@function(cpus=0.25, name="talks")
+def talks(text: str) -> int:
+    print(text)
+    return len(text)
+
+
+def test_what_replicas_print_can_be_followed_until_they_are_gone(serving: Settings) -> None:
+    end = talks.deploy(settings=serving, http=HttpOptions(access_log=True))
+    assert [end.call("hello"), end.call("there")] == [5, 5]
+    told = end.logs(follow=True)
+    seen = [next(told)]
+    while "there" not in seen or '"status":200' not in seen[-1]:
+        seen.append(next(told))
+    answered = [line for line in seen if '"path":"/talks"' in line and '"method":"POST"' in line]
+    assert len(answered) == 2
+    assert seen.index("hello") < seen.index(answered[0]) < seen.index("there") < seen.index(answered[1])
+    assert [line for line in end.logs() if line in ("hello", "there")] == ["hello", "there"]
+    end.stop()
+    assert "hello" not in list(told)
+    with pytest.raises(DeploymentError, match="talks is not deployed"):
+        end.logs()
+
+
 def test_what_cannot_be_deployed_is_told(serving: Settings) -> None:
     with pytest.raises(DeploymentError, match="'scaled' asks 2 GPU, the largest node has 0"):
         scaled.options(gpu=2).deploy(settings=serving)

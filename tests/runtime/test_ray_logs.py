@@ -39,7 +39,7 @@ def test_what_an_actor_prints_can_be_followed(ray_cluster: Settings):
             return Worker(context.get_node_id(), context.get_worker_id())
 
         def say(self, text):
-            print(text)  # noqa: T201 - this is what is read
+            print(text)
 
     actor: Any = Talks.remote()  # type: ignore[attr-defined]
     worker = ray.get(actor.where.remote())
@@ -61,7 +61,7 @@ def test_another_nodes_files_are_read_by_a_task_there(ray_cluster: Settings):
 
     @ray.remote(num_cpus=0)
     def say():
-        print("from a task")  # noqa: T201 - this is what is read
+        print("from a task")
         context = ray.get_runtime_context()
         return context.get_node_id(), context.get_worker_id()
 
