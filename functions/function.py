@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..runtime.ray_tasks import ObjectRef, Tasks
     from .endpoint import FunctionEndpoint
     from .http_app import HttpOptions
+    from .sweep import Sweep
+    from .sweep_options import Space, SweepWords
     from .tracked import Tracked, TrackOptions
     from .tracked_run import TrackedRun
 
@@ -139,6 +141,18 @@ class Function(Generic[P, R]):
         from .tracked import tracked
 
         return tracked(self._fn, self.spec, options)
+
+    def sweep(self, space: Space, *, settings: Settings | None = None, **options: Unpack[SweepWords]) -> Sweep:
+        """Tracked runs over settings: lists make a grid, ranges `(low, high)` are drawn from, a list of settings is
+        taken as it is. `fn.sweep({"rate": (1e-4, 1e-1, "log"), "depth": [4, 8]}, metric="auc", samples=20).best`.
+
+        Options are those of `eagleray.functions.sweep_options.SweepOptions`.
+        """
+        from .sweep import sweep
+        from .sweep_options import SweepOptions
+
+        tracked = self.tracked(settings=settings or Settings.from_env())
+        return sweep(tracked, space, SweepOptions.of(self.spec.name, options))
 
     def close(self) -> None:
         """Ends the warm workers of a class; a later call starts new ones."""

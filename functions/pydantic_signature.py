@@ -116,6 +116,11 @@ class Signature:
         return bool(self._double_starred)
 
     @property
+    def takes_any_name(self) -> bool:
+        """True for `**kwargs`."""
+        return bool(self._double_starred)
+
+    @property
     def schema(self) -> dict[str, Any]:
         """The arguments as a JSON schema (an object)."""
         return self._arguments.json_schema(ref_template="#/components/schemas/{model}")
