@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from eagleray.functions import automl
     from eagleray.functions.current_run import current_run, log_artifact, log_metric, log_param
     from eagleray.functions.function import Function, function
+    from eagleray.functions.job import Job
     from eagleray.functions.model import Model
     from eagleray.functions.model_registry import ModelRegistry
     from eagleray.functions.tracked_run import TrackedRun
@@ -71,6 +72,7 @@ __all__ = [
     "Graph",
     "HubItemNotFound",
     "InputError",
+    "Job",
     "Model",
     "ModelMismatch",
     "ModelNotFound",
@@ -117,6 +119,7 @@ _HOMES = {
     "Graph": "eagleray.graphs.graph",
     "HubItemNotFound": "eagleray.runtime.errors",
     "InputError": "eagleray.runtime.errors",
+    "Job": "eagleray.functions.job",
     "Model": "eagleray.functions.model",
     "ModelMismatch": "eagleray.runtime.errors",
     "ModelNotFound": "eagleray.runtime.errors",

@@ -13,7 +13,7 @@ import typer
 
 import eagleray
 from eagleray.featurestore import typer_features
-from eagleray.functions import typer_models, typer_run, typer_runs, typer_serve, typer_versions
+from eagleray.functions import typer_jobs, typer_models, typer_run, typer_runs, typer_serve, typer_versions
 from eagleray.hub import typer_hub
 from eagleray.runtime import typer_secrets
 from eagleray.runtime.errors import EaglerayError
@@ -40,6 +40,8 @@ app.add_typer(typer_secrets.app, name="secret")
 app.command(context_settings=typer_run.HANDED_ON)(typer_run.run)
 app.command()(typer_serve.serve)
 typer_versions.register(app)
+app.command(context_settings=typer_run.HANDED_ON)(typer_jobs.submit)
+app.add_typer(typer_jobs.app, name="jobs")
 
 
 def main() -> None:
@@ -104,11 +106,26 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def up(
+    cpus: Annotated[int | None, typer.Option(min=1, help="Default: those of this machine.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a Ray that stays, with the embedded servers; every later command and program of this home joins it."""
+    from eagleray.runtime import lasting
+    from eagleray.runtime.rich_output import show_one
+
+    found = lasting.start(Settings.from_env().home, num_cpus=cpus)
+    shown = {"address": found.address, "dashboard": found.dashboard_url, "pid": found.pid}
+    show_one(shown if as_json else {**shown, "stop it with": "eagleray down"}, as_json=as_json)
+
+
+@app.command()
 def down(as_json: AsJson = False) -> None:
-    """Stop the embedded servers of this home (EAGLERAY_HOME)."""
-    from eagleray.runtime import valkey_server
+    """Stop what `eagleray up` started, and the embedded servers of this home (EAGLERAY_HOME)."""
+    from eagleray.runtime import lasting, valkey_server
 
     settings = Settings.from_env()
+    lasting.stop(settings.home)
     gone = valkey_server.stop(settings.home)
     if as_json:
         show_json({"home": str(settings.home), "stopped": gone})

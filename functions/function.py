@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..runtime.ray_tasks import ObjectRef, Tasks
     from .endpoint import FunctionEndpoint
     from .http_app import HttpOptions
+    from .job import Job
     from .sweep import Sweep
     from .sweep_options import Space, SweepWords
     from .tracked import Tracked, TrackOptions
@@ -153,6 +154,15 @@ class Function(Generic[P, R]):
 
         tracked = self.tracked(settings=settings or Settings.from_env())
         return sweep(tracked, space, SweepOptions.of(self.spec.name, options))
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Starts it as a Ray job of its own, a tracked run, that goes on when this process has ended.
+
+        Needs a Ray that does so too: `eagleray up`, or RAY_ADDRESS; raises `ServerUnavailable` where there is none.
+        """
+        from .job import submit
+
+        return submit(self, self.spec, args, kwargs)
 
     def close(self) -> None:
         """Ends the warm workers of a class; a later call starts new ones."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from ..runtime.secret import masked
+
 MOST_CHARACTERS = 4 << 20
 _FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 _lock = threading.RLock()
@@ -64,10 +66,12 @@ class _Tee:
         self.stream, self._where = stream, where
 
     def write(self, text: str) -> int:
+        text = masked(text)  # what goes on to a worker's log file or a terminal holds no secret either
         log = self._where()
         if log is not None:
             log.add(text)
-        return self.stream.write(text)
+        self.stream.write(text)
+        return len(text)
 
     def writelines(self, lines: list[str]) -> None:
         for line in lines:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -16,16 +17,19 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import haproxy_launch, ray_environment, ray_guardian, ray_join
+from . import haproxy_launch, lasting, ray_environment, ray_guardian, ray_join
 from .errors import StorageError
 from .ray_environment import LOOPBACK
 from .settings import Settings
 
 NAMESPACE = "eagleray"
 _FOLDER_PREFIX = "eray-"
+_REMOVALS = 20
 _OBJECT_STORE_MIN_BYTES = 128 << 20
 _OBJECT_STORE_MAX_BYTES = 1 << 30
 
@@ -57,8 +61,8 @@ def connect(
     """Makes Ray usable in this process; a second call changes nothing.
 
     Joins `settings.ray_address` when it is set (raises `ServerUnavailable` within some 10 s when no Ray answers
-    there), else starts a Ray with `num_cpus` (default: the cores of this machine). `serve_port` is where HTTP
-    endpoints will listen (default: a free port); `dashboard` adds Ray's web pages.
+    there), or what `eagleray up` keeps running for this home, else starts a Ray with `num_cpus` (default: the cores of
+    this machine). `serve_port` is where HTTP endpoints will listen (default: a free port); `dashboard` adds web pages.
     """
     if serve_port is not None:
         _session.serve_port = serve_port
@@ -68,6 +72,10 @@ def connect(
     if settings.ray_address is not None:
         ray_join.join(settings.ray_address, namespace=NAMESPACE)
         _session.joined = True
+    elif (found := lasting.find(settings.home)) is not None:
+        _export(found.environment)
+        ray_join.join(found.address, namespace=NAMESPACE)
+        _session.joined, _session.dashboard_url = True, found.dashboard_url
     else:
         _start(settings, num_cpus, dashboard)
     if not _session.exit_hook:
@@ -93,7 +101,7 @@ def stop() -> None:
     finally:
         if folder is not None:
             psutil_processes.end(processes, wait_s=1.0)
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             ray_guardian.dismiss(_session.guardian)
             _session.guardian = None
         for name in _session.environment:
@@ -122,6 +130,13 @@ def dashboard_url() -> str | None:
     return _session.dashboard_url
 
 
+def joining() -> tuple[str, dict[str, str]]:
+    """What another process of this machine needs to join the Ray that `connect` started: address and environment."""
+    import ray
+
+    return str(ray.get_runtime_context().gcs_address), {name: os.environ[name] for name in _session.environment}
+
+
 def free_port() -> int:
     """A TCP port nobody listens on at loopback right now."""
     with socket.socket() as probe:
@@ -144,13 +159,8 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
     try:
         _set_environment(folder, token, settings.serve_host)
         import ray
-        from ray import _raylet
-        from ray._private import ray_constants
 
-        # Ray may have been imported, and have read the environment, before us.
-        ray_constants.ENABLE_RAY_CLUSTER = False
-        vars(_raylet)["Config"].initialize("")
-        with ray_join.quiet():
+        with ray_join.quiet(), _own_agent_port():
             ray.init(
                 address="local",
                 num_cpus=num_cpus,
@@ -165,10 +175,27 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
                 _temp_dir=str(folder),
             )
         ray_join.silence_raylet()
+        # What runs a job asks the folder for the address; without the note it takes any Ray of this machine.
+        from ray._private import utils
+
+        utils.write_ray_address(ray.get_runtime_context().gcs_address, str(folder))
     except BaseException:  # also on Ctrl-C: half a Ray must not stay behind
         stop()
         raise
     _session.dashboard_url = f"http://{LOOPBACK}:{dashboard_port}" if dashboard_port else None
+
+
+@contextlib.contextmanager
+def _own_agent_port() -> Iterator[None]:
+    """A free port for the agent that runs jobs: ray.init has no word for it, and two Rays would want the same one."""
+    from ray._private import parameter
+
+    whole = parameter.RayParams
+    vars(parameter)["RayParams"] = functools.partial(whole, dashboard_agent_listen_port=free_port())
+    try:
+        yield
+    finally:
+        vars(parameter)["RayParams"] = whole
 
 
 def _set_environment(folder: Path, token: Path, serve_host: str) -> None:
@@ -178,8 +205,18 @@ def _set_environment(folder: Path, token: Path, serve_host: str) -> None:
     wanted |= ray_environment.serve(folder, haproxy=haproxy_launch.write_launcher(folder), ports=ports)
     wanted = ray_environment.missing(wanted, os.environ) | ray_environment.enforced()
     wanted["EAGLERAY_SERVE_HOST"] = serve_host  # for the launcher of the proxy
+    _export(wanted)
+
+
+def _export(wanted: Mapping[str, str]) -> None:
     _session.environment = tuple(name for name in wanted if name not in os.environ)
     os.environ.update(wanted)
+    # Ray may have been imported, and have read the environment, before us.
+    from ray import _raylet
+    from ray._private import ray_constants
+
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    vars(_raylet)["Config"].initialize("")
 
 
 def _node_pids() -> list[int]:
@@ -216,6 +253,15 @@ def _sweep(temp: str) -> None:
         with contextlib.suppress(OSError):
             if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _runs(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    """Removes the folder, also while the last process writes its last line of a log."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
 
 
 def _runs(pid: int) -> bool:
