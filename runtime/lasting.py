@@ -122,7 +122,7 @@ def _lock_path(home: Path) -> Path:
 def _is_held(home: Path) -> bool:
     try:
         descriptor = os.open(_lock_path(home), os.O_RDWR)
-    except FileNotFoundError:
+    except OSError:  # nobody has started one here, or could
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
