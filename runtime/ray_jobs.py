@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from .settings import Settings
 
 _CALL = "call.pickle"
 _OWN = "eagleray"
+_AGENT_S = 60.0
 _MOST_RESULT_BYTES = 64 << 20
 
 
@@ -76,7 +78,7 @@ class RayJobs:
         python = shlex.quote(sys.executable) if self._local else "python"
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, _CALL).write_bytes(packed)
-            job_id: str = self._client.submit_job(
+            return self._started(
                 entrypoint=f"{python} -m {module}",
                 runtime_env={"working_dir": folder},
                 metadata={_OWN: options.name},
@@ -85,7 +87,22 @@ class RayJobs:
                 entrypoint_memory=asked.get("memory"),
                 entrypoint_resources=asked.get("resources"),
             )
-        return job_id
+
+    def _started(self, **job: Any) -> str:
+        """Asks again while the node that is to run it still starts: its agent comes up last."""
+        deadline = time.monotonic() + _AGENT_S
+        while True:
+            try:
+                job_id: str = self._client.submit_job(**job)
+            except RuntimeError as error:
+                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                    reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+                    raise ServerUnavailable(
+                        f"the cluster did not take the job ({reason}): see Ray's dashboard"
+                    ) from None
+                time.sleep(0.5)
+            else:
+                return job_id
 
     def info(self, job_id: str) -> JobInfo:
         """Raises `NotFoundError` for a job nobody submitted."""
