@@ -16,7 +16,7 @@ from .api_keys import ApiKeys
 from .client import Client
 from .deployed import Deployed
 from .frames import plain
-from .function_app import function_app
+from .function_app import Travelled, travelled_app
 from .http_app import HttpApp, HttpOptions
 from .pydantic_signature import Signature, hints_of
 from .rollout import Rollout, Trial
@@ -75,19 +75,12 @@ def deploy(
     return FunctionEndpoint(spec.name, url, content, names, settings=settings)
 
 
-def _build(
-    called: tuple[Callable[..., Any], dict[str, Any]], spec: FunctionSpec, http: HttpOptions, content: str
-) -> Callable[[], HttpApp]:
-    """What runs in each replica to make its application."""
+def _build(called: Travelled, spec: FunctionSpec, http: HttpOptions, content: str) -> Callable[[], HttpApp]:
+    """What runs in each replica to make its application; it names nothing that only a deployment needs."""
     options = replace(http, version=content)
     if spec.packages:  # read back only once they are there
         import cloudpickle
 
         packed = Packaged(spec.packages, cloudpickle.dumps(called))
-        return lambda: _app(packed.open(), spec, options)
-    return lambda: _app(called, spec, options)
-
-
-def _app(called: tuple[Callable[..., Any], dict[str, Any]], spec: FunctionSpec, http: HttpOptions) -> HttpApp:
-    fn, hints = called
-    return function_app(fn, spec, http, hints=hints)
+        return lambda: travelled_app(packed.open(), spec, options)
+    return lambda: travelled_app(called, spec, options)

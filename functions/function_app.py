@@ -20,6 +20,8 @@ from .pydantic_signature import Arguments, Signature
 from .runner import Runner
 
 ARROW = b"application/vnd.apache.arrow.stream"
+Travelled = tuple[Callable[..., Any], dict[str, Any]]
+"""A function and its hints."""
 _THREADS = 8  # of a function; a class with state has one, for its object may not be made for several
 
 
@@ -50,6 +52,12 @@ def function_app(
         close=close,
     )
     return HttpApp(face)
+
+
+def travelled_app(called: Travelled, options: CallOptions, http: HttpOptions) -> HttpApp:
+    """The application of a function that was written elsewhere and came with its hints."""
+    fn, hints = called
+    return function_app(fn, options, http, hints=hints)
 
 
 def function_document(name: str, fn: Callable[..., Any], signature: Signature, *, version: str) -> dict[str, Any]:

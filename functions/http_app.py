@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 
 from .access_log import AccessLog
-from .aiohttp_forward import VERSION_HEADER
 from .api_keys import ApiKeys
+from .forward import VERSION_HEADER
 from .http_metrics import HttpMetrics
 from .load_meter import LoadMeter
 from .openapi import page

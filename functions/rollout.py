@@ -16,8 +16,9 @@ from ..runtime.errors import DeploymentError
 from ..runtime.settings import Settings
 from .client import Client
 from .releases import Release, Releases, Step, before, now_us
-from .service import Service, counts_key
+from .service import Service
 from .split import Counts
+from .stable_front import counts_key
 from .traffic import Traffic
 
 _CANARY, _SHADOW = "canary", "shadow"

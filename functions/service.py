@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,8 +10,7 @@ from ..autoscaling.scale import Scale
 from ..runtime.resources import Resources
 from .http_app import HttpApp
 from .releases import Release, now_us
-from .split import Counts, Split
-from .traffic import Traffic
+from .stable_front import stable_front
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +45,4 @@ class Service:
         from ..runtime import ray_serve
 
         build, name = self.build, self.name
-        return ray_serve.pack(lambda: Split(build(), report=_reporter(name)), modules=self.modules)
-
-
-def counts_key(service: str) -> str:
-    """Where replicas leave what became of split traffic."""
-    return f"traffic:{service}:"
-
-
-def _reporter(service: str) -> Callable[[Traffic, Counts], None]:
-    """Tells the counts of this process to whoever asks how canary or shadow do."""
-
-    def report(traffic: Traffic, counts: Counts) -> None:
-        from ..runtime import ray_kv
-
-        told = {"traffic": traffic.as_config(), "counts": counts.as_dict()}
-        ray_kv.put(f"{counts_key(service)}{os.getpid()}", json.dumps(told).encode())
-
-    return report
+        return ray_serve.pack(lambda: stable_front(build, name), modules=self.modules)

@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from .aiohttp_forward import Forwarder, Request, Unanswered
+from .forward import Request, Unanswered
 from .http_app import HttpApp
 from .traffic import Share, Traffic
+
+if TYPE_CHECKING:
+    from .aiohttp_forward import Forwarder
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -59,7 +62,7 @@ class Split:
         self._report = report
         self._reporting: asyncio.TimerHandle | None = None
         self.counts = Counts()
-        self._forwarder = Forwarder()
+        self._made: Forwarder | None = None
         self._queue: asyncio.Queue[tuple[str, Request, tuple[int, bytes]]] = asyncio.Queue(SHADOW_QUEUE)
         self._workers: list[asyncio.Task[None]] = []
         self._traffic = Traffic()
@@ -115,7 +118,8 @@ class Split:
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
-        await self._forwarder.close()
+        if self._made is not None:
+            await self._made.close()
 
     def close(self) -> None:
         """Closes what the stable version had opened; its process ends."""
@@ -136,7 +140,7 @@ class Split:
         if now < self._rests_until:
             return False
         try:
-            answer = await self._forwarder.send(url, request)
+            answer = await self._forwarder().send(url, request)
             # Whole before the first byte goes out, so that a canary that dies in the middle costs nobody an answer.
             body = b"" if answer.is_stream else await answer.body()
         except Unanswered:
@@ -154,6 +158,13 @@ class Split:
         await send({"type": "http.response.body", "body": body})
         return True
 
+    def _forwarder(self) -> Forwarder:
+        if self._made is None:
+            from .aiohttp_forward import Forwarder  # a fifth of a second, which a replica without a trial need not take
+
+            self._made = Forwarder()
+        return self._made
+
     def _copy(self, url: str, request: Request, answered: tuple[int, bytes]) -> None:
         if not self._workers:
             self._workers = [asyncio.create_task(self._shadow()) for _ in range(SHADOW_WORKERS)]
@@ -166,7 +177,7 @@ class Split:
         while True:
             url, request, answered = await self._queue.get()
             try:
-                answer = await self._forwarder.send(url, request)
+                answer = await self._forwarder().send(url, request)
                 body = await answer.body()
             except Unanswered:
                 self.counts.unanswered += 1

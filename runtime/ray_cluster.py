@@ -73,6 +73,7 @@ def connect(
         ray_join.join(settings.ray_address, namespace=NAMESPACE)
         _session.joined = True
     elif (found := lasting.find(settings.home)) is not None:
+        ray_environment.forget_inherited(os.environ)
         _export(found.environment)
         ray_join.join(found.address, namespace=NAMESPACE)
         _session.joined, _session.dashboard_url = True, found.dashboard_url
@@ -157,6 +158,7 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
     _session.guardian = ray_guardian.start(folder)
     dashboard_port = free_port() if dashboard else None
     try:
+        ray_environment.forget_inherited(os.environ)
         _set_environment(folder, token, settings.serve_host)
         import ray
 
@@ -209,8 +211,10 @@ def _set_environment(folder: Path, token: Path, serve_host: str) -> None:
 
 
 def _export(wanted: Mapping[str, str]) -> None:
-    _session.environment = tuple(name for name in wanted if name not in os.environ)
+    own = tuple(name for name in wanted if name not in os.environ)
+    _session.environment = (*own, ray_environment.OURS)
     os.environ.update(wanted)
+    os.environ[ray_environment.OURS] = ",".join(own)
     # Ray may have been imported, and have read the environment, before us.
     from ray import _raylet
     from ray._private import ray_constants

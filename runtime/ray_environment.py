@@ -6,10 +6,13 @@ user has set stays, except where another one would open a port beyond loopback.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+# Names the variables that a Ray of ours has set, for programs that are started while it runs: what is in it is not
+# the user's wish, and its ports, token and files are those of another Ray than theirs.
+OURS = "EAGLERAY_RAY_ENVIRONMENT"
 
 
 def telemetry_off() -> dict[str, str]:
@@ -77,6 +80,12 @@ def serve(folder: Path, *, haproxy: str | None, ports: tuple[int, int, int]) -> 
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
     }
+
+
+def forget_inherited(environ: MutableMapping[str, str]) -> None:
+    """Takes out what the Ray of a program that started this one has set."""
+    for name in environ.pop(OURS, "").split(","):
+        environ.pop(name, None)
 
 
 def missing(values: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

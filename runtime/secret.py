@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from . import secret_store
 from .errors import DefinitionError, NotFoundError, did_you_mean
@@ -40,17 +40,9 @@ class Secret:
             object.__setattr__(self, "env", re.sub(r"[-.]", "_", self.name).upper())
 
 
-class Keeper(Protocol):
-    """Holds secrets for workers that cannot reach the home of who calls."""
-
-    def __call__(self, name: str) -> str | None: ...
-
-
-def value_of(secret: Secret, home: Path, keeper: Keeper | None = None) -> str:
-    """The value: from the environment, else the home's store, else the keeper; raises `NotFoundError`."""
+def value_of(secret: Secret, home: Path) -> str:
+    """The value: from the environment, else the home's store; raises `NotFoundError`."""
     found = os.environ.get(secret.env) or secret_store.get(home, secret.name)
-    if not found and keeper is not None:
-        found = keeper(secret.name)
     if not found:
         known = secret_store.names(home)
         near = did_you_mean(secret.name, known) if known else ""
@@ -61,9 +53,9 @@ def value_of(secret: Secret, home: Path, keeper: Keeper | None = None) -> str:
 
 
 @contextmanager
-def revealed(secrets: Sequence[Secret], home: Path, keeper: Keeper | None = None) -> Iterator[None]:
+def revealed(secrets: Sequence[Secret], home: Path) -> Iterator[None]:
     """Inside, the secrets are environment variables, and `masked` takes them out of texts."""
-    found = {secret.env: value_of(secret, home, keeper) for secret in secrets}
+    found = {secret.env: value_of(secret, home) for secret in secrets}
     with _lock:
         for name, value in found.items():
             if not _open.get(name):
@@ -99,10 +91,9 @@ class Reveal:
 
     secrets: tuple[Secret, ...]
     home: Path
-    keeper: Keeper | None = None
 
     def __call__(self) -> AbstractContextManager[None]:
-        return revealed(self.secrets, self.home, self.keeper)
+        return revealed(self.secrets, self.home)
 
     def around(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """The function, its secrets revealed while it runs; of the same kind (generator, coroutine) as before."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from eagleray.runtime import psutil_processes, ray_cluster, ray_join
+from eagleray.runtime import psutil_processes, ray_cluster, ray_environment, ray_join
 from eagleray.runtime.errors import ServerUnavailable, StorageError
 from eagleray.runtime.settings import Settings
 
@@ -131,3 +131,12 @@ def test_a_home_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="set EAGLERAY_HOME"):
         ray_cluster.connect(Settings(home=tmp_path / "file"))
+
+
+def test_what_the_ray_of_a_parent_program_set_is_forgotten() -> None:
+    environ = {"RAY_AUTH_TOKEN_PATH": "a", "RAY_worker_niceness": "5", "HOME": "h"}
+    environ[ray_environment.OURS] = "RAY_AUTH_TOKEN_PATH,RAY_SERVE_HAPROXY_STATS_PORT"
+    ray_environment.forget_inherited(environ)
+    assert environ == {"RAY_worker_niceness": "5", "HOME": "h"}  # what the user has set stays
+    ray_environment.forget_inherited(environ)
+    assert len(environ) == 2
