@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..autoscaling.scale import Scale
@@ -44,12 +44,11 @@ def deploy(
     compiled(graph.name, steps, settings=settings).close()
     content = version(steps)
     http = HttpOptions(content, keys=ApiKeys.of(settings.api_keys))
-    keyless = replace(settings, api_keys=())  # what travels holds no secret
     service = Service(
         name=graph.name,
-        build=_build(graph.name, steps, keyless, tap, http),
+        build=_build(graph.name, steps, settings, tap, http),
         content=content,
-        identity=f"{http}\0{tap!r}\0{keyless}",
+        identity=f"{http}\0{tap!r}\0{settings}",
         modules=modules(steps, *([tap] if tap else [])),
         resources=resources,
         scale=scale,

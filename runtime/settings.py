@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 
 
@@ -43,6 +44,11 @@ class Settings:
             serve_host=env.get("EAGLERAY_SERVE_HOST") or "127.0.0.1",
             api_keys=tuple(key.strip() for key in env.get("EAGLERAY_API_KEYS", "").split(",") if key.strip()),
         )
+
+    def __reduce__(self) -> tuple[Callable[..., Settings], tuple[object, ...]]:
+        """What travels to workers and replicas holds no key: they know digests, where they need any."""
+        fields = [getattr(self, one.name) for one in dataclass_fields(self) if one.name != "api_keys"]
+        return (Settings, tuple(fields))
 
     @property
     def is_exposed(self) -> bool:

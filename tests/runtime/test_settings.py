@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 from eagleray.runtime.settings import Settings
@@ -27,3 +29,12 @@ def test_each_part_can_be_moved() -> None:
     assert (settings.offline_root, settings.catalog) == ("s3://lake/er", "postgresql://db/er")
     assert (settings.tracking, settings.ray_address) == ("http://mlflow:5000", "ray://head:10001")
     assert settings.home == Path.home() / ".eagleray"
+
+
+def test_keys_do_not_travel() -> None:
+    settings = Settings.from_env({"EAGLERAY_HOME": "/h", "EAGLERAY_API_KEYS": "one-key, other", "RAY_ADDRESS": "h:1"})
+    assert settings.api_keys == ("one-key", "other")
+    assert "one-key" not in repr(settings)
+    packed = pickle.dumps(settings)
+    assert b"one-key" not in packed
+    assert pickle.loads(packed) == replace(settings, api_keys=())
