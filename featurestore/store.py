@@ -15,6 +15,7 @@ import polars as pl
 from ..runtime.errors import DefinitionError, FeatureSetNotFound, InputError, did_you_mean
 from ..runtime.progress import counter
 from ..runtime.settings import Settings
+from .backfill import backfill
 from .catalog import KIND, AppliedSet
 from .feature_set import FeatureSet
 from .feature_vector import FeatureVector
@@ -89,7 +90,7 @@ class FeatureStore:
         with counter(f"ingest {feature_set.name}", total=accepted.frame.height) as advance:
             worker = Worker(feature_set, applied, self._stores(applied))
             parts = by_partition(feature_set, accepted.frame, log.partitions)
-            done = worker.backfill(parts, on_events=advance)
+            done = backfill(worker, log, parts, on_events=advance)
         log.bury(accepted.letters)
         return done
 

@@ -7,7 +7,7 @@ batch may be worked through any number of times, after any crash, and counts onc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,21 +78,6 @@ class Worker:
         """Events that are online and in the log but not yet in the offline table."""
         return sum(frame.height for frame in self._unsaved)
 
-    def backfill(self, parts: dict[int, pl.DataFrame], *, on_events: Callable[[int], None]) -> int:
-        """Stores accepted rows, by partition, offline first and then online; the number of events that count.
-
-        A crash between the two is mended by the next worker, which reads what is missing from the offline table.
-        """
-        self.drain()
-        self.save()
-        first = self._stores.log.reserve({partition: frame.height for partition, frame in parts.items()})
-        batches = [Batch(partition, first[partition], frame) for partition, frame in parts.items()]
-        made = [self._made(batch) for batch in batches]
-        if made:
-            ends = {batch.partition: batch.last for batch in batches}
-            self._stores.offline.append(self._applied.full_name, pl.concat(made), last_offsets=ends)
-        return self._put_online(made, batches, on_events=on_events)
-
     def _recover(self) -> None:
         """Brings each store to where the other one is, after a worker died between the two."""
         log, offline, table = self._stores.log, self._stores.offline, self._applied.full_name
@@ -123,16 +108,13 @@ class Worker:
             applied.alias(APPLIED),
         ).filter(good)
 
-    def _put_online(
-        self, made: list[pl.DataFrame], batches: list[Batch], *, on_events: Callable[[int], None] = lambda _: None
-    ) -> int:
+    def _put_online(self, made: list[pl.DataFrame], batches: list[Batch]) -> int:
         done = 0
         for keys, events in self._steps(pl.concat(made)) if made else ():
             states = decode(self._stores.online.read(keys), self._applied.layout)
             values = encode(advance(states, events, self._applied.layout), self._applied.layout)
             self._stores.online.write(zip(keys, values, strict=True), lease=self._lease)
             done += len(events)
-            on_events(len(events))
         self._advance({batch.partition: batch.last for batch in batches})
         return done
 

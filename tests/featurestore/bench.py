@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from eagleray.featurestore.backfill import backfill
 from eagleray.featurestore.catalog import AppliedSet
 from eagleray.featurestore.entity import row_key
 from eagleray.featurestore.feature_set import FeatureSet
@@ -69,7 +70,7 @@ class Bench:
         """Rows into both stores as a batch."""
         accepted = accept(self.feature_set, rows, now_us=self.now_us)
         parts = by_partition(self.feature_set, accepted.frame, self.stores.log.partitions)
-        self.worker().backfill(parts, on_events=lambda _: None)
+        backfill(self.worker(), self.stores.log, parts, on_events=lambda _: None)
 
     def online(self, asked: Sequence[Mapping[str, object]]) -> pl.DataFrame:
         """What serving answers; `at` (microseconds) is each question's moment."""
