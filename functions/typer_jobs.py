@@ -26,10 +26,10 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Start a function as a job of its own: eagleray submit [OPTIONS] FILE:FN [its own flags]."""
-    call = called(target, context.args, as_json=as_json)
+    call = called(context, target, wait=wait, as_json=as_json)
     job: Job[object] = call.function.submit(*call.args, **call.kwargs)
-    if not wait:
-        show_one({"job": job.id, "status": job.status}, as_json=call.as_json)
+    if not call.own["wait"]:
+        show_one({"job": job.id, "status": job.status}, as_json=call.own["as_json"])
         return
     for text in job.follow():
         print(text, end="", flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,10 +35,10 @@ def run(
     """Run a function as a tracked run: eagleray run [OPTIONS] FILE:FN [its own flags]."""
     from .recording import user_frames
 
-    call = called(target, context.args, as_json=as_json)
+    call = called(context, target, experiment=experiment, name=name, on=on, as_json=as_json)
     found, signature = call.function, call.signature
-    chosen: dict[str, Any] = {key: value for key, value in {"experiment": experiment, "name": name}.items() if value}
-    runs = found.tracked(on=on, **chosen)  # type: ignore[arg-type] # checked there
+    chosen: dict[str, Any] = {key: call.own[key] for key in ("experiment", "name") if call.own[key]}
+    runs = found.tracked(on=call.own["on"], **chosen)
     try:
         done = runs.run(*call.args, **call.kwargs)
     except EaglerayError:
@@ -54,38 +54,65 @@ def run(
         "run": done.id, "status": done.status, "duration_s": round(done.duration_s, 3), "params": dict(done.params),
         "metrics": dict(done.metrics), "value": value,
     }  # fmt: skip
-    show_one(shown, as_json=call.as_json)
+    show_one(shown, as_json=call.own["as_json"])
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function and its arguments, as a command line names them."""
+    """A function and its arguments, as a command line names them; `own` are the command's own options by name."""
 
     function: Function[..., Any]
     signature: Signature
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    as_json: bool
+    own: dict[str, Any]
 
 
-def called(target: str, given: Sequence[str], *, as_json: bool) -> Call:
-    """The call that FILE:FN and its flags ask for; ends the command for `--help` (0) and for wrong flags (2)."""
+def called(context: typer.Context, target: str, **own: Any) -> Call:
+    """The call that FILE:FN and its flags ask for; ends the command for `--help` (0) and for wrong flags (2).
+
+    `own`, the command's options, count behind FILE:FN too, unless the function has an argument of that name.
+    """
     from .flags import FlagError, parsed, usage
     from .loading import load
     from .pydantic_signature import Signature
 
     found = load(target)
     signature = Signature.of(found)
-    words = list(given)
-    if "--help" in words:
+    if "--help" in context.args:
         print(usage(signature, found.__doc__))
         raise typer.Exit
-    if "--json" in words and "json" not in {one.name for one in signature.parameters}:
-        words.remove("--json")
-        as_json = True
+    words, late = belated(context, {one.name for one in signature.parameters})
     try:
         args, kwargs = parsed(signature, words)
     except FlagError as error:
         print(f"eagleray: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
-    return Call(found, signature, args, kwargs, as_json)
+    return Call(found, signature, args, kwargs, {**own, **late})
+
+
+def belated(context: typer.Context, taken: Collection[str]) -> tuple[list[str], dict[str, Any]]:
+    """The words behind FILE:FN that are the function's, and the command's options that are among them.
+
+    `taken` are names that are the function's; so is all behind `--`.
+    """
+    options: dict[str, Any] = {
+        flag: one for one in context.command.params if one.param_type_name == "option" for flag in one.opts
+    }
+    left, words, own = list(context.args), list[str](), dict[str, Any]()
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            words += left
+            break
+        flag, equals, text = word.partition("=")
+        option = options.get(flag)
+        if option is None or flag[2:].replace("-", "_") in taken:
+            words.append(word)
+        elif option.is_flag:
+            own[option.name] = True
+        elif not equals and not left:
+            raise typer.BadParameter(f"{flag} takes a value")
+        else:
+            own[option.name] = option.process_value(context, text if equals else left.pop(0))
+    return words, own

@@ -40,6 +40,8 @@ def script(tmp_path: Path, tracked: Settings, monkeypatch: pytest.MonkeyPatch) -
         "    print('fitting')\n"
         "    log_metric('auc', depth * rate)\n"
         "    return depth * rate\n"
+        "def own(name: str) -> str:\n"
+        "    return name\n"
         "def broken() -> None:\n"
         "    raise ValueError('no luck')\n"
     )
@@ -63,6 +65,22 @@ def test_run_prints_the_run_and_runs_show_it(
     assert shell(monkeypatch, "runs", "compare", first["run"], second["run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[1:]] == [["param", "depth", "3", "4"], ["metric", "auc", "1.5", "2.0"]]
+
+
+def test_own_options_count_behind_the_function_too(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = ("--depth", "3", "--experiment=late", "--name", "second", "--json")
+    assert shell(monkeypatch, "run", "--experiment", "early", f"{script}:fit", *late) == 0
+    assert json.loads(capsys.readouterr().out.partition("fitting\n")[2])["value"] == 1.5
+    assert shell(monkeypatch, "runs", "list", "--experiment", "late", "--json") == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["second"]
+    assert shell(monkeypatch, "run", f"{script}:fit", "--depth", "3", "--experiment") == 2
+    assert "--experiment takes a value" in capsys.readouterr().err
+    assert shell(monkeypatch, "run", f"{script}:fit", "--", "--depth", "3", "--experiment", "x") == 2
+    assert "fit has no flag --experiment" in capsys.readouterr().err
+    assert shell(monkeypatch, "run", "--json", f"{script}:own", "--name", "mine") == 0
+    assert json.loads(capsys.readouterr().out)["value"] == "mine"
 
 
 def test_wrong_flags_are_2_and_errors_1(
