@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         ModelMismatch,
         ModelNotFound,
         NotFoundError,
+        PinNotFound,
         ServerUnavailable,
         StorageError,
     )
@@ -79,6 +80,7 @@ __all__ = [
     "ModelRegistry",
     "Monitor",
     "NotFoundError",
+    "PinNotFound",
     "Resources",
     "Retries",
     "Rule",
@@ -126,6 +128,7 @@ _HOMES = {
     "ModelRegistry": "eagleray.functions.model_registry",
     "Monitor": "eagleray.graphs.monitoring.monitor",
     "NotFoundError": "eagleray.runtime.errors",
+    "PinNotFound": "eagleray.runtime.errors",
     "Resources": "eagleray.runtime.resources",
     "Retries": "eagleray.runtime.retries",
     "Rule": "eagleray.featurestore.rules",

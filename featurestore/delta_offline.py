@@ -11,7 +11,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from ..runtime.errors import StorageError
-from .offline import PARTITION, unseen, wanted
+from .offline import OFFSET, PARTITION, unknown_version, unseen, wanted
 
 
 class DeltaOfflineStore:
@@ -39,6 +39,7 @@ class DeltaOfflineStore:
                 opened if opened is not None else self._path(table),
                 fresh.to_arrow(),
                 mode="append",
+                configuration=_configuration(fresh) if opened is None else None,
                 commit_properties=CommitProperties(app_transactions=news),
             )
 
@@ -53,18 +54,31 @@ class DeltaOfflineStore:
         *,
         from_us: tuple[str, int] | None = None,
         where: pl.Expr | None = None,
+        upto: Mapping[int, int] | None = None,
     ) -> pl.DataFrame:
         """These columns of the rows; files outside the time range are skipped by their statistics."""
         opened = self._open(table)
         if opened is None:
             return pl.DataFrame(schema=list(columns))
+        if upto is not None and upto == _offsets(opened):
+            upto = None  # the whole table: reading two more columns to find that out would be a waste
         with self._refused(table):
-            return pl.scan_delta(opened).filter(*wanted(from_us, where)).select(columns).collect()
+            return pl.scan_delta(opened).filter(*wanted(from_us, where, upto)).select(columns).collect()
 
     def version(self, table: str) -> int:
         """The table's Delta version."""
         opened = self._open(table)
         return -1 if opened is None else opened.version()
+
+    def offsets(self, table: str, version: int | None = None) -> dict[int, int]:
+        """The last stored offset of each partition, by the transactions that commits carry."""
+        if version is None:
+            opened = self._open(table)
+            return {} if opened is None else _offsets(opened)
+        try:
+            return _offsets(DeltaTable(self._path(table), version=version))
+        except (DeltaError, OverflowError):
+            raise unknown_version(table, version) from None
 
     def _open(self, table: str) -> DeltaTable | None:
         try:
@@ -94,6 +108,19 @@ class DeltaOfflineStore:
 
 def _application(partition: int) -> str:
     return f"{PARTITION}-{partition}"
+
+
+def _configuration(frame: pl.DataFrame) -> dict[str, str | None]:
+    # Statistics stand in the table's log, which outlives an erased row: none of keys and values, then.
+    dated = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime)]
+    return {"delta.dataSkippingStatsColumns": ",".join([*dated, PARTITION, OFFSET])}
+
+
+def _offsets(opened: DeltaTable) -> dict[int, int]:
+    files = opened.get_add_actions(flatten=True)
+    last = pl.Series(files.column(f"max.{PARTITION}")).max() if f"max.{PARTITION}" in files.schema.names else None
+    known = {} if not isinstance(last, int) else {p: _offset(opened, p) for p in range(last + 1)}
+    return {partition: offset for partition, offset in known.items() if offset >= 0}
 
 
 def _offset(opened: DeltaTable | None, partition: int) -> int:

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import polars as pl
 
+from ..runtime.errors import PinNotFound
+
 PARTITION, OFFSET, APPLIED = "_partition", "_offset", "_applied_ts"
 
 
@@ -26,11 +28,21 @@ class OfflineStore(Protocol):
         *,
         from_us: tuple[str, int] | None = None,
         where: pl.Expr | None = None,
+        upto: Mapping[int, int] | None = None,
     ) -> pl.DataFrame:
-        """These columns of the rows; `from_us` names the time column and the oldest moment wanted."""
+        """These columns of the rows; `from_us` names the time column and the oldest moment wanted.
+
+        `upto` gives the last offset wanted of each partition, and none of a partition it does not name.
+        """
 
     def version(self, table: str) -> int:
         """The table's version, to pin a training set by; -1 when there is no table."""
+
+    def offsets(self, table: str, version: int | None = None) -> dict[int, int]:
+        """The last stored offset of each partition, now or at a version; raises `PinNotFound`.
+
+        As nothing is ever stored below them, they say which rows a version held, however it was compacted since.
+        """
 
 
 class MemoryOfflineStore:
@@ -38,20 +50,20 @@ class MemoryOfflineStore:
 
     def __init__(self) -> None:
         self._tables: dict[str, list[pl.DataFrame]] = {}
-        self._offsets: dict[tuple[str, int], int] = {}
+        self._versions: dict[str, list[dict[int, int]]] = {}
 
     def append(self, table: str, frame: pl.DataFrame, *, last_offsets: Mapping[int, int]) -> None:
         """Adds the rows that are new."""
         known = {partition: self.last_offset(table, partition) for partition in last_offsets}
-        fresh = frame.filter(unseen(known))
-        if fresh.height:
-            self._tables.setdefault(table, []).append(fresh)
-        for partition, offset in last_offsets.items():
-            self._offsets[table, partition] = max(known[partition], offset)
+        news = {partition: offset for partition, offset in last_offsets.items() if offset > known[partition]}
+        if not news:
+            return
+        self._tables.setdefault(table, []).append(frame.filter(unseen(known)))
+        self._versions.setdefault(table, []).append(self.offsets(table) | news)
 
     def last_offset(self, table: str, partition: int) -> int:
         """The partition's last stored offset."""
-        return self._offsets.get((table, partition), -1)
+        return self.offsets(table).get(partition, -1)
 
     def read(
         self,
@@ -60,16 +72,26 @@ class MemoryOfflineStore:
         *,
         from_us: tuple[str, int] | None = None,
         where: pl.Expr | None = None,
+        upto: Mapping[int, int] | None = None,
     ) -> pl.DataFrame:
         """These columns of the rows."""
         parts = self._tables.get(table, [])
         if not parts:
             return pl.DataFrame(schema=list(columns))
-        return pl.concat(parts).filter(*wanted(from_us, where)).select(columns)
+        return pl.concat(parts).filter(*wanted(from_us, where, upto)).select(columns)
 
     def version(self, table: str) -> int:
         """The number of appends less one."""
-        return len(self._tables.get(table, [])) - 1
+        return len(self._versions.get(table, [])) - 1
+
+    def offsets(self, table: str, version: int | None = None) -> dict[int, int]:
+        """The last stored offset of each partition, now or at a version."""
+        versions = self._versions.get(table, [])
+        if version is None:
+            return dict(versions[-1]) if versions else {}
+        if not 0 <= version < len(versions):
+            raise unknown_version(table, version)
+        return dict(versions[version])
 
 
 def unseen(known: Mapping[int, int]) -> pl.Expr:
@@ -78,10 +100,22 @@ def unseen(known: Mapping[int, int]) -> pl.Expr:
     return pl.col(OFFSET) > last
 
 
-def wanted(from_us: tuple[str, int] | None, where: pl.Expr | None) -> list[pl.Expr]:
+def wanted(
+    from_us: tuple[str, int] | None, where: pl.Expr | None, upto: Mapping[int, int] | None = None
+) -> list[pl.Expr]:
     """The filters of a read."""
     filters = [] if where is None else [where]
     if from_us is not None:
         column, moment = from_us
         filters.append(pl.col(column) >= pl.lit(moment).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+    if upto is not None:
+        filters.append(~unseen(upto))
     return filters
+
+
+def unknown_version(table: str, version: int) -> PinNotFound:
+    """The error of a pin that nothing is known of."""
+    return PinNotFound(
+        f"version {version} of the offline table {table} is unknown, or older than its log reaches; "
+        "build the training set anew, without pins"
+    )

@@ -22,8 +22,9 @@ from .feature_vector import FeatureVector
 from .ingest import Rows, accept, by_partition
 from .log import DeadLetter, EventLog
 from .online_read import VectorReader, resolve
+from .past import Past
 from .stream import Stream
-from .training_set import TrainingSet, build
+from .training_set import TrainingSet
 from .worker import Stores, Worker
 
 if TYPE_CHECKING:
@@ -137,9 +138,14 @@ class FeatureStore:
         """The vector's features for each request, in one round trip."""
         return self.vector_reader(vector).frame(rows)
 
-    def get_historical_features(self, vector: FeatureVector, labels: pl.DataFrame) -> TrainingSet:
-        """The labels with each feature as it was at their moment; equal to the bit to what serving saw."""
-        return build(vector, labels, wanted=resolve(vector, self.get), offline=self._offline)
+    def get_historical_features(
+        self, vector: FeatureVector, labels: pl.DataFrame, *, pins: Mapping[str, int] | None = None
+    ) -> TrainingSet:
+        """The labels with each feature as it was at their moment; equal to the bit to what serving saw.
+
+        With the `pins` of a training set made before it is rebuilt from the same versions and the same events.
+        """
+        return self._past.training_set(vector, labels, pins=pins)
 
     def close(self) -> None:
         """Gives the connections back; the embedded server stays for this process's other users, until it ends."""
@@ -156,6 +162,13 @@ class FeatureStore:
     def __reduce__(self) -> tuple[type[FeatureStore], tuple[Settings]]:
         # Connections stay behind: where it arrives, the store opens its own.
         return FeatureStore, (self.settings,)
+
+    @property
+    def _past(self) -> Past:
+        def versions(name: str) -> list[AppliedSet]:
+            return [self._of_document(document) for document in self._catalog.versions(KIND, name)]
+
+        return Past(self._catalog, self._offline, active=self.get, versions=versions)
 
     def _of_document(self, document: Document) -> AppliedSet:
         return AppliedSet.of_document(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from .as_of import History, Spine, history, latest_rows, windowed_values
 from .feature_vector import FeatureVector
 from .offline import OFFSET, OfflineStore
 from .online_read import Wanted, series
+from .pins import Cut
 from .schema import POLARS, conform
 
 if TYPE_CHECKING:
@@ -52,20 +54,29 @@ class TrainingSet:
 
 
 def build(
-    vector: FeatureVector, labels: pl.DataFrame, *, wanted: Sequence[Wanted], offline: OfflineStore
+    vector: FeatureVector,
+    labels: pl.DataFrame,
+    *,
+    wanted: Sequence[Wanted],
+    offline: OfflineStore,
+    cuts: Mapping[str, Cut] | None = None,
 ) -> TrainingSet:
-    """Joins by the labels' event time: an event counts if it is strictly earlier. No label row is lost."""
+    """Joins by the labels' event time: an event counts if it is strictly earlier. No label row is lost.
+
+    `cuts` says, by feature set version, how much of each table counts; all that is there now without them.
+    """
+    cuts = cuts or {item.applied.label: Cut.now(item.applied, offline) for item in wanted}
     spine_frame = _spine(vector, labels, wanted)
     assert vector.event_time is not None
     q_us = spine_frame[vector.event_time].dt.epoch("us").to_numpy()
     columns: dict[str, pl.Series] = {}
     for item in wanted:
-        columns |= _set_columns(item, spine_frame, q_us, offline)
+        columns |= _set_columns(item, spine_frame, q_us, partial(offline.read, upto=cuts[item.applied.label].offsets))
     request = spine_frame.select(*vector.request, vector.event_time)
     ordered = [columns[ref.column].alias(ref.column) for item in wanted for ref in item.refs]
     completed = vector.completed(request.with_columns(ordered))
     names = (*vector.request, *(made.name for made in ordered), *vector.on_demand_columns)
-    pins = {item.applied.label: offline.version(item.applied.full_name) for item in wanted}
+    pins = {item.applied.label: cuts[item.applied.label].version for item in wanted}
     frame = labels.with_columns(completed.select(names).get_columns())
     return TrainingSet(frame, names, pins)
 
@@ -85,7 +96,7 @@ def _spine(vector: FeatureVector, labels: pl.DataFrame, wanted: Sequence[Wanted]
 
 
 def _set_columns(
-    item: Wanted, spine_frame: pl.DataFrame, q_us: NDArray[np.int64], offline: OfflineStore
+    item: Wanted, spine_frame: pl.DataFrame, q_us: NDArray[np.int64], read: Callable[..., pl.DataFrame]
 ) -> dict[str, pl.Series]:
     applied, layout = item.applied, item.applied.layout
     entities = [entity.name for entity in applied.entities]
@@ -100,9 +111,7 @@ def _set_columns(
         else max([f.window.length_us + f.window.granularity_us for f in windowed] + [applied.ttl_us or 0])
     )
     oldest = None if reach_us is None or not len(q_us) else (applied.timestamp, int(q_us.min()) - reach_us)
-    events = offline.read(
-        applied.full_name, list(dict.fromkeys([*entities, applied.timestamp, *used, OFFSET])), from_us=oldest
-    )
+    events = read(applied.full_name, list(dict.fromkeys([*entities, applied.timestamp, *used, OFFSET])), from_us=oldest)
     past, codes = _coded(events, spine_frame, entities, applied.timestamp, applied.columns)
     spine = Spine(codes, q_us)
     made: dict[str, pl.Series] = {}

@@ -7,7 +7,8 @@ EaglerayError
 │   ├── FeatureNotFound
 │   ├── FeatureSetNotFound
 │   ├── ModelNotFound
-│   └── HubItemNotFound
+│   ├── HubItemNotFound
+│   └── PinNotFound        a pinned version that is no longer known
 ├── ModelMismatch          a model wants other features than it is given
 ├── ServerUnavailable      Redis, Ray or a catalog cannot be reached
 ├── StorageError           a disk or a table refused a write
@@ -61,6 +62,10 @@ class ModelNotFound(NotFoundError):
 
 class HubItemNotFound(NotFoundError):
     """No such item in the hub."""
+
+
+class PinNotFound(NotFoundError):
+    """A version that a training set is pinned to, and that is no longer known."""
 
 
 class ModelMismatch(EaglerayError):

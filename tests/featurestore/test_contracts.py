@@ -16,7 +16,7 @@ from eagleray.featurestore.online import MemoryOnlineStore, OnlineStore
 from eagleray.featurestore.redis_log import RedisLog
 from eagleray.featurestore.redis_online import CHUNK_KEYS, RedisOnlineStore
 from eagleray.runtime import redis_client
-from eagleray.runtime.errors import Fenced, StorageError
+from eagleray.runtime.errors import Fenced, PinNotFound, StorageError
 from eagleray.runtime.settings import Settings
 
 SERVERS = ["memory", "valkey", "redis_server"]
@@ -150,6 +150,21 @@ class TestOfflineStore:
         offline.append("t", rows(0, [0]), last_offsets={0: 0})
         offline.append("t", rows(0, [1]), last_offsets={0: 1})
         assert offline.version("t") == 1
+
+    def test_the_offsets_of_a_version_bring_its_rows_back(self, offline: OfflineStore) -> None:
+        offline.append("t", rows(0, [0, 1]), last_offsets={0: 1})
+        offline.append("t", pl.concat([rows(0, [2]), rows(2, [0])]), last_offsets={0: 2, 2: 0})
+        assert offline.offsets("t", 0) == {0: 1}
+        assert offline.offsets("t") == offline.offsets("t", 1) == {0: 2, 2: 0}
+        assert offline.read("t", [OFFSET], upto=offline.offsets("t", 0))[OFFSET].to_list() == [0, 1]
+        assert offline.read("t", [OFFSET], upto=offline.offsets("t")).height == 4
+        assert offline.read("t", [OFFSET], upto={}).height == 0
+
+    def test_a_version_that_never_was_is_not_found(self, offline: OfflineStore) -> None:
+        offline.append("t", rows(0, [0]), last_offsets={0: 0})
+        with pytest.raises(PinNotFound, match=r"version 7 of the offline table t .* without pins"):
+            offline.offsets("t", 7)
+        assert offline.offsets("none") == {}
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""The past of a feature store: training sets as of any moment, rebuilt from pins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from .catalog import AppliedSet
+from .feature_vector import FeatureVector
+from .offline import OfflineStore
+from .online_read import resolve
+from .pins import PinBook, pinned_set
+from .training_set import TrainingSet, build
+
+if TYPE_CHECKING:
+    from ..runtime.sql_catalog import Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a store knows of its past: `active` gives a set's version of today, `versions` all of them."""
+
+    catalog: Catalog
+    offline: OfflineStore
+    active: Callable[[str], AppliedSet]
+    versions: Callable[[str], list[AppliedSet]]
+
+    def training_set(
+        self, vector: FeatureVector, labels: pl.DataFrame, *, pins: Mapping[str, int] | None = None
+    ) -> TrainingSet:
+        """The labels with the vector's features; from the active versions as they are, or as the pins say."""
+        book = PinBook(self.catalog, self.offline)
+        if pins is None:
+            wanted = resolve(vector, self.active)
+            cuts = {item.applied.label: book.taken(item.applied) for item in wanted}
+        else:
+            wanted = resolve(vector, lambda name: pinned_set(name, pins, self.versions))
+            cuts = {item.applied.label: book.found(item.applied, pins[item.applied.label]) for item in wanted}
+        return build(vector, labels, wanted=wanted, offline=self.offline, cuts=cuts)
