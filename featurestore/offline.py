@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import polars as pl
@@ -10,6 +11,14 @@ import polars as pl
 from ..runtime.errors import PinNotFound
 
 PARTITION, OFFSET, APPLIED = "_partition", "_offset", "_applied_ts"
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What merging a table's files did."""
+
+    files_before: int
+    files_after: int
 
 
 class OfflineStore(Protocol):
@@ -43,6 +52,9 @@ class OfflineStore(Protocol):
 
         As nothing is ever stored below them, they say which rows a version held, however it was compacted since.
         """
+
+    def compact(self, table: str) -> Compacted:
+        """Merges the small files that many commits leave; rows and offsets stay as they are."""
 
 
 class MemoryOfflineStore:
@@ -81,7 +93,7 @@ class MemoryOfflineStore:
         return pl.concat(parts).filter(*wanted(from_us, where, upto)).select(columns)
 
     def version(self, table: str) -> int:
-        """The number of appends less one."""
+        """The number of appends and compactions less one."""
         return len(self._versions.get(table, [])) - 1
 
     def offsets(self, table: str, version: int | None = None) -> dict[int, int]:
@@ -92,6 +104,14 @@ class MemoryOfflineStore:
         if not 0 <= version < len(versions):
             raise unknown_version(table, version)
         return dict(versions[version])
+
+    def compact(self, table: str) -> Compacted:
+        """Merges the appended frames; a version of its own, as in a real table."""
+        parts = self._tables.get(table, [])
+        if len(parts) > 1:
+            self._tables[table] = [pl.concat(parts)]
+            self._versions[table].append(self.offsets(table))
+        return Compacted(len(parts), min(len(parts), 1))
 
 
 def unseen(known: Mapping[int, int]) -> pl.Expr:

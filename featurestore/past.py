@@ -10,7 +10,7 @@ import polars as pl
 
 from .catalog import AppliedSet
 from .feature_vector import FeatureVector
-from .offline import OfflineStore
+from .offline import Compacted, OfflineStore
 from .online_read import resolve
 from .pins import PinBook, pinned_set
 from .training_set import TrainingSet, build
@@ -40,3 +40,9 @@ class Past:
             wanted = resolve(vector, lambda name: pinned_set(name, pins, self.versions))
             cuts = {item.applied.label: book.found(item.applied, pins[item.applied.label]) for item in wanted}
         return build(vector, labels, wanted=wanted, offline=self.offline, cuts=cuts)
+
+    def compact(self, name: str) -> Compacted:
+        """Merges the files of every version of a feature set; training sets pinned to it stay as they are."""
+        self.active(name)
+        done = [self.offline.compact(applied.full_name) for applied in self.versions(name)]
+        return Compacted(sum(one.files_before for one in done), sum(one.files_after for one in done))

@@ -30,7 +30,7 @@ from .worker import Stores, Worker
 if TYPE_CHECKING:
     from ..runtime.redis_client import Client
     from ..runtime.sql_catalog import Catalog, Document
-    from .offline import OfflineStore
+    from .offline import Compacted, OfflineStore
     from .redis_online import RedisOnlineStore
 
 PARTITIONS = 4
@@ -146,6 +146,10 @@ class FeatureStore:
         With the `pins` of a training set made before it is rebuilt from the same versions and the same events.
         """
         return self._past.training_set(vector, labels, pins=pins)
+
+    def compact(self, name: str) -> Compacted:
+        """Merges the small files of a set's offline tables, as appends do now and then; pins go on to hold."""
+        return self._past.compact(name)
 
     def close(self) -> None:
         """Gives the connections back; the embedded server stays for this process's other users, until it ends."""

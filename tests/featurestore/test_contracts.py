@@ -8,10 +8,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 
 from eagleray.featurestore.delta_offline import DeltaOfflineStore
 from eagleray.featurestore.log import DeadLetter, EventLog, MemoryLog
-from eagleray.featurestore.offline import APPLIED, OFFSET, PARTITION, MemoryOfflineStore, OfflineStore
+from eagleray.featurestore.offline import APPLIED, OFFSET, PARTITION, Compacted, MemoryOfflineStore, OfflineStore
 from eagleray.featurestore.online import MemoryOnlineStore, OnlineStore
 from eagleray.featurestore.redis_log import RedisLog
 from eagleray.featurestore.redis_online import CHUNK_KEYS, RedisOnlineStore
@@ -160,6 +161,18 @@ class TestOfflineStore:
         assert offline.read("t", [OFFSET], upto=offline.offsets("t")).height == 4
         assert offline.read("t", [OFFSET], upto={}).height == 0
 
+    def test_compaction_keeps_rows_and_offsets(self, offline: OfflineStore) -> None:
+        for offset in range(5):
+            offline.append("t", rows(offset % 2, [offset]), last_offsets={offset % 2: offset})
+        assert offline.compact("t") == Compacted(5, 1)
+        assert offline.compact("t") == Compacted(1, 1)
+        offline.append("t", rows(0, [3, 4]), last_offsets={0: 4})
+        offline.append("t", rows(0, [6]), last_offsets={0: 6})
+        assert sorted(offline.read("t", [OFFSET])[OFFSET]) == [0, 1, 2, 3, 4, 6]
+        assert sorted(offline.read("t", [OFFSET], upto=offline.offsets("t", 2))[OFFSET]) == [0, 1, 2]
+        assert offline.offsets("t") == {0: 6, 1: 3}
+        assert offline.compact("none") == Compacted(0, 0)
+
     def test_a_version_that_never_was_is_not_found(self, offline: OfflineStore) -> None:
         offline.append("t", rows(0, [0]), last_offsets={0: 0})
         with pytest.raises(PinNotFound, match=r"version 7 of the offline table t .* without pins"):
@@ -171,6 +184,39 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match=r"offline table .* refused"):
         DeltaOfflineStore(str(tmp_path / "file")).append("t", rows(0, [0]), last_offsets={0: 0})
+
+
+def test_appends_merge_the_small_files_they_leave(tmp_path: Path) -> None:
+    offline = DeltaOfflineStore(str(tmp_path), merge_at_files=4)
+    for offset in range(20):
+        offline.append("t", rows(0, [offset]), last_offsets={0: offset})
+    assert len(DeltaTable(str(tmp_path / "t")).file_uris()) < 4
+    assert sorted(offline.read("t", [OFFSET])[OFFSET]) == list(range(20))
+    assert offline.offsets("t") == {0: 19}
+
+
+def test_offsets_outlive_compaction_checkpoint_and_vacuum(tmp_path: Path) -> None:
+    offline = DeltaOfflineStore(str(tmp_path))
+    for offset in range(3):
+        offline.append("t", rows(0, [offset]), last_offsets={0: offset})
+    offline.compact("t")
+    table = DeltaTable(str(tmp_path / "t"))
+    table.create_checkpoint()
+    assert len(table.vacuum(0, dry_run=False, enforce_retention_duration=False)) == 3
+    offline.append("t", rows(0, [1, 2]), last_offsets={0: 2})
+    assert sorted(offline.read("t", [OFFSET])[OFFSET]) == [0, 1, 2]
+    assert sorted(offline.read("t", [OFFSET], upto=offline.offsets("t", 1))[OFFSET]) == [0, 1]
+
+
+def test_two_appends_of_the_same_events_at_once_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, quick = DeltaOfflineStore(str(tmp_path)), DeltaOfflineStore(str(tmp_path))
+    slow.append("t", rows(0, [0]), last_offsets={0: 0})
+    seen = slow._open("t")
+    quick.append("t", rows(0, [1]), last_offsets={0: 1})
+    monkeypatch.setattr(slow, "_open", lambda _: seen)  # it looked before the other one wrote
+    with pytest.raises(StorageError, match="refused"):
+        slow.append("t", rows(0, [1]), last_offsets={0: 1})
+    assert sorted(quick.read("t", [OFFSET])[OFFSET]) == [0, 1]
 
 
 def frame(height: int) -> pl.DataFrame:

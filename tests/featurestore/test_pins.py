@@ -61,6 +61,20 @@ def test_later_events_and_versions_do_not_change_a_pinned_set(store: FeatureStor
     assert same_bits(store.get_historical_features(VECTOR, LABELS, pins=first.pins).to_polars(), first.to_polars())
 
 
+def test_compaction_and_vacuum_do_not_change_a_pinned_set(store: FeatureStore, tmp_path: Path) -> None:
+    from deltalake import DeltaTable
+
+    store.apply(cards())
+    for minute in range(0, 60, 20):
+        store.ingest(cards(), rows(range(minute, minute + 20)))
+    first = store.get_historical_features(VECTOR, LABELS)
+    store.ingest(cards(), rows(range(60, 80)))
+    assert (compacted := store.compact("cards")).files_before > compacted.files_after
+    (table,) = (tmp_path / "offline").rglob("_delta_log")
+    assert DeltaTable(str(table.parent)).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    assert same_bits(store.get_historical_features(VECTOR, LABELS, pins=first.pins).to_polars(), first.to_polars())
+
+
 def test_pins_hold_beyond_the_reach_of_the_tables_own_log(store: FeatureStore, tmp_path: Path) -> None:
     store.apply(cards())
     store.ingest(cards(), rows(range(60)))
