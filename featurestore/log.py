@@ -48,6 +48,9 @@ class EventLog(Protocol):
     def read(self, after: Offsets, *, batches: int) -> list[Batch]:
         """The next batches of each partition whose first offset lies beyond `after`; at most so many each."""
 
+    def ends(self) -> Offsets:
+        """The last offset of each partition that was given to an event, -1 for none."""
+
     def checkpoints(self) -> Offsets:
         """The last offset of each partition whose effect is stored online, -1 for none."""
 
@@ -101,6 +104,10 @@ class MemoryLog:
             for partition, offset in after.items()
             for batch in [b for b in self._batches[partition] if b.first > offset][:batches]
         ]
+
+    def ends(self) -> Offsets:
+        """The last offset of each partition that was given to an event."""
+        return {partition: following - 1 for partition, following in enumerate(self._next)}
 
     def checkpoints(self) -> Offsets:
         """The last offset of each partition whose effect is stored online."""

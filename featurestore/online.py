@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from ..runtime.errors import Fenced
+from .leases import Lease, Leases, MemoryLeases, fenced
 from .states import OFFSET_BYTES
 
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to write one feature set version's keys; a later lease has a higher epoch and voids this one."""
-
-    name: str
-    epoch: int
+TAKER, TAKEN_MS = "one program", 60_000
 
 
 class OnlineStore(Protocol):
-    """Packed values by key; whoever writes holds a lease."""
+    """Packed values by key; whoever writes holds a lease, which the same server checks."""
+
+    @property
+    def leases(self) -> Leases:
+        """The leases that writes are checked against."""
 
     def lease(self, name: str) -> Lease:
-        """Takes the lease over: from now on earlier holders' writes raise `Fenced`."""
+        """Takes the lease over for a minute: from now on earlier holders' writes raise `Fenced`."""
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values, None where there is none; one round trip for any number of keys."""
@@ -38,13 +35,12 @@ class MemoryOnlineStore:
     """The same contract in one process's memory: for tests and for trying things out."""
 
     def __init__(self) -> None:
+        self.leases = MemoryLeases()
         self._values: dict[bytes, bytes] = {}
-        self._epochs: dict[str, int] = {}
 
     def lease(self, name: str) -> Lease:
-        """Takes the lease over."""
-        self._epochs[name] = self._epochs.get(name, 0) + 1
-        return Lease(name, self._epochs[name])
+        """Takes the lease over for a minute."""
+        return self.leases.take(name, TAKER, ttl_ms=TAKEN_MS)
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values, None where there is none."""
@@ -52,7 +48,7 @@ class MemoryOnlineStore:
 
     def write(self, values: Iterable[tuple[bytes, bytes]], *, lease: Lease) -> None:
         """Stores each value unless its key has a newer offset already."""
-        if self._epochs.get(lease.name, 0) != lease.epoch:
+        if not self.leases.is_current(lease):
             raise fenced(lease)
         for key, value in values:
             known = self._values.get(key)
@@ -65,8 +61,3 @@ class MemoryOnlineStore:
         for key in gone:
             del self._values[key]
         return len(gone)
-
-
-def fenced(lease: Lease) -> Fenced:
-    """The error of a writer that came too late."""
-    return Fenced(f"another worker has taken {lease.name} over (this one held epoch {lease.epoch}); let it go on")

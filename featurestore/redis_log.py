@@ -18,6 +18,7 @@ from ..runtime.settings import Settings
 from .log import Batch, DeadLetter, Offsets
 
 _Entries = list[tuple[bytes, dict[bytes, bytes]]]
+PARTITIONS = 4
 DEAD_LETTERS_KEPT = 10_000
 _APPEND = """
 local last = redis.call('INCRBY', KEYS[2], ARGV[1])
@@ -33,13 +34,20 @@ return 1
 
 
 class RedisLog:
-    """One stream and one offset counter a partition, on the same shard by their hash tag."""
+    """One stream and one offset counter a partition, on the same shard by their hash tag.
 
-    def __init__(self, client: redis.Redis, settings: Settings, *, name: str, partitions: int) -> None:
-        self.partitions = partitions
+    How many partitions there are is stored with the log, by whoever opens it first: all agree on it for ever.
+    """
+
+    def __init__(self, client: redis.Redis, settings: Settings, *, name: str, partitions: int = PARTITIONS) -> None:
         self._client = client
         self._settings = settings
         self._name = name
+        with redis_client.translated(settings):
+            pipeline = client.pipeline(transaction=False)
+            pipeline.setnx(f"er:partitions:{{{name}}}", partitions)
+            pipeline.get(f"er:partitions:{{{name}}}")
+            self.partitions = int(pipeline.execute()[1])
         self._append = client.register_script(_APPEND)
         self._advance = client.register_script(_ADVANCE)
 
@@ -77,15 +85,13 @@ class RedisLog:
             for entry_id, entry in entries
         ]
 
+    def ends(self) -> Offsets:
+        """The last offset of each partition that was given to an event."""
+        return {partition: int(following or 0) - 1 for partition, following in enumerate(self._got("next"))}
+
     def checkpoints(self) -> Offsets:
         """The last offset of each partition whose effect is stored online."""
-        keys = [self._key("checkpoint", partition) for partition in range(self.partitions)]
-        with redis_client.translated(self._settings):
-            pipeline = self._client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.get(key)
-            known = pipeline.execute()
-        return {partition: -1 if at is None else int(at) for partition, at in enumerate(known)}
+        return {partition: -1 if at is None else int(at) for partition, at in enumerate(self._got("checkpoint"))}
 
     def advance(self, ends: Offsets) -> None:
         """Moves the checkpoints."""
@@ -118,6 +124,13 @@ class RedisLog:
             entries = cast(_Entries, self._client.xrevrange(self._key("dead", 0), count=most))
         found = [DeadLetter(entry[b"reason"].decode(), entry[b"row"].decode()) for _, entry in entries]
         return found[::-1]
+
+    def _got(self, kind: str) -> list[bytes | None]:
+        with redis_client.translated(self._settings):
+            pipeline = self._client.pipeline(transaction=False)
+            for partition in range(self.partitions):
+                pipeline.get(self._key(kind, partition))
+            return pipeline.execute()
 
     def _key(self, kind: str, partition: int) -> str:
         return f"er:{kind}:{{{self._name}:{partition}}}"

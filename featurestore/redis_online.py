@@ -10,7 +10,9 @@ import redis
 
 from ..runtime import redis_client
 from ..runtime.settings import Settings
-from .online import Lease, fenced
+from .leases import Lease, fenced
+from .online import TAKEN_MS, TAKER
+from .redis_leases import RedisLeases, epoch_key
 
 T = TypeVar("T")
 CHUNK_KEYS = 500  # a function blocks the server while it runs: some 1 ms at this size
@@ -34,11 +36,11 @@ class RedisOnlineStore:
         self._client = client
         self._settings = settings
         self._put = client.register_script(_PUT)
+        self.leases = RedisLeases(client, settings)
 
     def lease(self, name: str) -> Lease:
-        """Takes the lease over."""
-        with redis_client.translated(self._settings):
-            return Lease(name, int(self._client.incr(_lease_key(name))))
+        """Takes the lease over for a minute."""
+        return self.leases.take(name, TAKER, ttl_ms=TAKEN_MS)
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values, None where there is none; one MGET."""
@@ -51,7 +53,7 @@ class RedisOnlineStore:
         """Stores each value unless its key has a newer offset already."""
         with redis_client.translated(self._settings):
             for chunk in _chunks(values):
-                keys = [_lease_key(lease.name), *(key for key, _ in chunk)]
+                keys = [epoch_key(lease.name), *(key for key, _ in chunk)]
                 try:
                     self._put(keys=keys, args=[lease.epoch, *(value for _, value in chunk)])
                 except redis.exceptions.ResponseError as error:
@@ -70,10 +72,6 @@ class RedisOnlineStore:
             for chunk in _chunks(self._client.scan_iter(match=_literal(prefix) + b"*", count=1000)):
                 gone += int(self._client.unlink(*chunk))
         return gone
-
-
-def _lease_key(name: str) -> bytes:
-    return b"er:lease:" + name.encode()
 
 
 def _literal(prefix: bytes) -> bytes:

@@ -17,6 +17,8 @@ from ..runtime.progress import counter
 from ..runtime.settings import Settings
 from .backfill import backfill
 from .catalog import KIND, AppliedSet
+from .catch_up import catch_up
+from .exclusive import exclusive
 from .feature_set import FeatureSet
 from .feature_vector import FeatureVector
 from .ingest import Rows, accept, by_partition
@@ -25,15 +27,13 @@ from .online_read import VectorReader, resolve
 from .past import Past
 from .stream import Stream
 from .training_set import TrainingSet
-from .worker import Stores, Worker
+from .worker import Stores
 
 if TYPE_CHECKING:
     from ..runtime.redis_client import Client
     from ..runtime.sql_catalog import Catalog, Document
     from .offline import Compacted, OfflineStore
     from .redis_online import RedisOnlineStore
-
-PARTITIONS = 4
 
 
 def wall_clock_us() -> int:
@@ -52,6 +52,7 @@ class FeatureStore:
         self.settings = settings or Settings.from_env()
         self._now_us = now_us
         self._streams: dict[str, Stream] = {}
+        self._logs: dict[str, EventLog] = {}
         self._applied: dict[str, AppliedSet] = {}
 
     @classmethod
@@ -59,12 +60,17 @@ class FeatureStore:
         """A store as the environment describes it."""
         return cls(Settings.from_env())
 
-    def apply(self, feature_set: FeatureSet) -> AppliedSet:
-        """Makes this declaration the active version of its name; the same content gives the same version."""
+    def apply(self, feature_set: FeatureSet, *, partitions: int | None = None) -> AppliedSet:
+        """Makes this declaration the active version of its name; the same content gives the same version.
+
+        `partitions` (4 unless said) is how many workers can share its stream; it holds for this version for ever.
+        """
         body = feature_set.definition() | {"owner": feature_set.owner, "description": feature_set.description}
         document = self._catalog.put(KIND, feature_set.name, content_hash=feature_set.content_hash(), body=body)
-        self._applied[feature_set.name] = self._of_document(document)
-        return self._applied[feature_set.name]
+        applied = self._applied[feature_set.name] = self._of_document(document)
+        if partitions is not None and (found := self._log(applied, partitions).partitions) != partitions:
+            raise DefinitionError(f"{applied.label} has {found} partitions already; only a new version may have others")
+        return applied
 
     def feature_sets(self) -> list[AppliedSet]:
         """The active version of every feature set, by name."""
@@ -89,9 +95,9 @@ class FeatureStore:
         accepted = accept(feature_set, _loaded(source), now_us=self._now_us())
         log = self._log(applied)
         with counter(f"ingest {feature_set.name}", total=accepted.frame.height) as advance:
-            worker = Worker(feature_set, applied, self._stores(applied))
             parts = by_partition(feature_set, accepted.frame, log.partitions)
-            done = backfill(worker, log, parts, on_events=advance)
+            with exclusive(feature_set, applied, self._stores(applied)) as worker:
+                done = backfill(worker, log, parts, on_events=advance)
         log.bury(accepted.letters)
         return done
 
@@ -103,27 +109,28 @@ class FeatureStore:
         log.bury(accepted.letters)
         parts = by_partition(feature_set, accepted.frame, log.partitions)
         ends = {batch.partition: batch.last for batch in log.append(parts)}
-        stream = self._streams.get(feature_set.name)
+        stream = self._streams.get(applied.full_name)
         if stream is not None:
             stream.wake()
             if wait:
                 stream.wait_for(ends)
         elif wait:
-            worker = Worker(feature_set, applied, self._stores(applied))
-            worker.drain()
-            worker.save()
+            catch_up(feature_set, applied, self._stores(applied), ends)
         return accepted.frame.height
 
     @contextmanager
     def stream(self, feature_set: FeatureSet) -> Iterator[Stream]:
-        """Runs the set's worker beside this program for the length of the block; ends with all of it stored."""
+        """Runs a worker of the set beside this program for the length of the block; ends with all of it stored.
+
+        It shares the set's partitions with every other stream of the set, in this and in other processes.
+        """
         applied = self._checked(feature_set)
-        stream = Stream(Worker(feature_set, applied, self._stores(applied)), name=applied.full_name)
-        self._streams[feature_set.name] = stream
+        stream = Stream(feature_set, applied, self._stores(applied))
+        self._streams[applied.full_name] = stream
         try:
             yield stream
         finally:
-            del self._streams[feature_set.name]
+            del self._streams[applied.full_name]
             stream.close()
 
     def dead_letters(self, name: str) -> list[DeadLetter]:
@@ -153,6 +160,7 @@ class FeatureStore:
 
     def close(self) -> None:
         """Gives the connections back; the embedded server stays for this process's other users, until it ends."""
+        self._logs.clear()
         for name in ("_client", "_online", "_catalog"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
@@ -203,10 +211,15 @@ class FeatureStore:
     def _stores(self, applied: AppliedSet) -> Stores:
         return Stores(online=self._online, offline=self._offline, log=self._log(applied))
 
-    def _log(self, applied: AppliedSet) -> EventLog:
-        from .redis_log import RedisLog
+    def _log(self, applied: AppliedSet, partitions: int | None = None) -> EventLog:
+        from .redis_log import PARTITIONS, RedisLog
 
-        return RedisLog(self._client, self.settings, name=applied.full_name, partitions=PARTITIONS)
+        if applied.full_name not in self._logs:
+            wanted = partitions or PARTITIONS
+            self._logs[applied.full_name] = RedisLog(
+                self._client, self.settings, name=applied.full_name, partitions=wanted
+            )
+        return self._logs[applied.full_name]
 
     @cached_property
     def _client(self) -> Client:

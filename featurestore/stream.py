@@ -1,37 +1,67 @@
-"""A stream: the worker of one feature set, running in a thread beside the program."""
+"""A stream: a worker in a thread, which shares the partitions of one feature set version with other such threads."""
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Mapping
 
-from ..runtime.errors import EaglerayError, StorageError
-from .worker import Worker
+from ..runtime.errors import Fenced, StorageError
+from .catalog import AppliedSet
+from .feature_set import FeatureSet
+from .membership import TTL_MS, Membership
+from .worker import Stores, Worker
 
 POLL_S = 0.05
 SAVE_EVERY_S = 2.0
 SAVE_AT_EVENTS = 50_000
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0  # after an error, before the next attempt
 
 
 class Stream:
-    """Takes events to the online store as they come, and to the offline table every few seconds."""
+    """Takes events to the online store as they come, and to the offline table every few seconds.
 
-    def __init__(self, worker: Worker, *, name: str) -> None:
-        self._worker = worker
-        self._name = name
+    It shares the partitions with every other stream of the set, in whatever process; one that dies without a word is
+    followed by the others after `ttl_ms`. An error (a server that is away, a full disk) is tried again, ever
+    more slowly, and shown in `last_error`: nothing is lost meanwhile, for the log holds it.
+    """
+
+    def __init__(
+        self, feature_set: FeatureSet, applied: AppliedSet, stores: Stores, *, owner: str = "", ttl_ms: int = TTL_MS
+    ) -> None:
+        self.name = applied.full_name
+        self._stores = stores
+        self._ttl_ms = ttl_ms
+        self._worker = Worker(feature_set, applied, stores, leases={})
         self._woken = threading.Condition()
         self._events = 0
         self._pending = True
-        self._closing = False
-        self._failure: EaglerayError | None = None
-        self._thread = threading.Thread(target=self._run, name=f"stream {name}", daemon=True)
+        self._closing_until: float | None = None
+        self._goal: Mapping[int, int] = {}
+        self._failure: Exception | None = None
+        self._saved_at = time.monotonic()
+        self._begun_s = time.time()
+        self.last_error: str | None = None
+        items = [str(partition) for partition in range(stores.log.partitions)]
+        self._membership = Membership(
+            stores.online.leases, applied.full_name, items, owner=owner, ttl_ms=ttl_ms, note=self._note
+        )
+        self._share()
+        self._thread = threading.Thread(target=self._run, name=f"stream {self.name}", daemon=True)
         self._thread.start()
 
     @property
     def events(self) -> int:
         """The events worked through since it began."""
         return self._events
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """The partitions it holds now."""
+        return tuple(sorted(self._worker.online_at))
 
     def wake(self) -> None:
         """There is news in the log; saves the wait for the next look."""
@@ -40,46 +70,108 @@ class Stream:
             self._woken.notify_all()
 
     def wait_for(self, offsets: Mapping[int, int], *, timeout_s: float = 60.0) -> None:
-        """Returns once each partition is online up to its offset; raises the worker's failure, `StorageError`."""
+        """Returns once each partition is online up to its offset, whoever holds it; raises `StorageError`."""
         deadline = time.monotonic() + timeout_s
         with self._woken:
-            while any(self._worker.online_at(partition) < offset for partition, offset in offsets.items()):
-                if self._failure is not None:
-                    raise self._failure
-                if not self._woken.wait(deadline - time.monotonic()) and time.monotonic() > deadline:
-                    raise StorageError(
-                        f"stream {self._name}: not online after {timeout_s:g} s; is the machine overloaded?"
-                    )
+            while missing := {p: o for p, o in offsets.items() if self._worker.online_at.get(p, -1) < o}:
+                if not missing.keys() <= self._worker.online_at.keys():
+                    at = self._stores.log.checkpoints()
+                    if all(at[partition] >= offset for partition, offset in missing.items()):
+                        return
+                if time.monotonic() > deadline:
+                    why = self.last_error or "is the machine overloaded?"
+                    raise StorageError(f"stream {self.name}: not online after {timeout_s:g} s: {why}")
+                self._woken.wait(POLL_S)
 
-    def close(self) -> None:
-        """Works through what is left, saves it offline and stops; raises the worker's failure."""
+    def close(self, *, timeout_s: float = 10.0) -> None:
+        """Works through what the log holds now of its partitions, saves it offline and stops.
+
+        Raises what still keeps it from that after `timeout_s`.
+        """
         with self._woken:
-            self._closing = True
+            self._closing_until = time.monotonic() + timeout_s
             self._woken.notify_all()
         self._thread.join()
         if self._failure is not None:
             raise self._failure
 
     def _run(self) -> None:
-        saved = time.monotonic()
-        try:
-            while True:
-                with self._woken:
-                    if not (self._pending or self._closing):
-                        self._woken.wait(POLL_S)
-                    closing, self._pending = self._closing, False
-                done = self._worker.drain()
-                if done:
-                    with self._woken:
-                        self._events += done
-                        self._woken.notify_all()
-                due = time.monotonic() - saved > SAVE_EVERY_S or self._worker.unsaved_events > SAVE_AT_EVENTS
-                if closing or due:
-                    self._worker.save()
-                    saved = time.monotonic()
-                if closing:
-                    return
-        except EaglerayError as failure:
+        pause_s = FIRST_PAUSE_S
+        while True:
             with self._woken:
-                self._failure = failure
+                if not (self._pending or self._closing_until):
+                    self._woken.wait(POLL_S)
+                closing_until, self._pending = self._closing_until, False
+            try:
+                if self._round(closing=closing_until is not None):
+                    return
+                pause_s = FIRST_PAUSE_S
+            except Fenced:
+                continue  # another has that partition now; the others go on
+            except Exception as error:  # noqa: BLE001 - whatever it is (a user's transform raises anything), it is shown
+                self.last_error = f"{type(error).__name__}: {error}"
+                if closing_until is not None and time.monotonic() > closing_until:
+                    self._failure = error
+                    return
+                with self._woken:
+                    self._woken.wait(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _round(self, *, closing: bool) -> bool:
+        """Partitions given and taken, some events, a save when it is due; True at the end."""
+        self._share()
+        done = self._worker.step()
+        if done:
+            with self._woken:
+                self._events += done
+                self._pending = True
                 self._woken.notify_all()
+        finished = closing and (not done or self._reached())
+        if finished or self._worker.unsaved_events > SAVE_AT_EVENTS or time.monotonic() - self._saved_at > SAVE_EVERY_S:
+            self._worker.save()
+            self._saved_at = time.monotonic()
+        if finished and self._membership.is_settled():
+            self._membership.leave()
+            return True
+        return False
+
+    def _reached(self) -> bool:
+        """True once it has done what was in the log when it was told to close."""
+        self._goal = self._goal or self._stores.log.ends()
+        return all(at >= self._goal[partition] for partition, at in self._worker.online_at.items())
+
+    def _share(self) -> None:
+        change = self._membership.change()
+        fenced = {item for item in self._membership.held if int(item) not in self._worker.online_at}
+        for item in {*change.lost, *fenced}:
+            self._worker.drop(int(item))
+            self._membership.release(item)
+        if change.give:
+            self._worker.save()
+        for item in set(change.give) - fenced:
+            self._worker.drop(int(item))
+            self._membership.release(item)
+        for item in change.take:
+            lease = self._membership.claim(item)
+            if lease is None:
+                continue
+            try:
+                self._worker.hold({int(item): lease})
+            except BaseException:
+                self._worker.drop(int(item))
+                self._membership.release(item)
+                raise
+            with self._woken:
+                self._pending = True
+
+    def _note(self) -> str:
+        rate = self._events / max(time.time() - self._begun_s, 1e-9)
+        said = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "events": self._events,
+            "events_s": round(rate, 1),
+            "begun_s": self._begun_s,
+            "error": self.last_error,
+        }
+        return json.dumps(said)

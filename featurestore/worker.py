@@ -1,4 +1,4 @@
-"""The worker of one feature set version: takes batches from the log to the offline and the online store.
+"""The worker of some partitions of one feature set version: takes batches from the log to both stores.
 
 Each store knows by itself how far it got (Delta transactions, the offset in every value's header), so a
 batch may be worked through any number of times, after any crash, and counts once.
@@ -7,25 +7,29 @@ batch may be worked through any number of times, after any crash, and counts onc
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from ..runtime.errors import Fenced
 from .catalog import AppliedSet
 from .engine import Events, advance
 from .entity import frame_keys
 from .feature_set import FeatureSet
 from .ingest import transformed
+from .leases import Lease, lease_name
 from .log import Batch, EventLog
 from .offline import APPLIED, OFFSET, PARTITION, OfflineStore
-from .online import Lease, OnlineStore
+from .online import OnlineStore
 from .schema import POLARS
 from .states import decode, encode
 
-BATCHES_A_STEP = 64
+EVENTS_A_STEP = 50_000  # what a step aims at; one batch is the least it takes
 KEYS_A_STEP = 20_000  # bounds memory: a step holds the states of this many keys at once
+MOST_BATCHES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,105 +41,185 @@ class Stores:
     log: EventLog
 
 
-class Worker:
-    """Sole writer of one feature set version as long as nobody takes its lease."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Events as the offline table holds them, in the order of their partitions, and the last offset of each."""
 
-    def __init__(self, feature_set: FeatureSet, applied: AppliedSet, stores: Stores) -> None:
+    frame: pl.DataFrame
+    ends: Mapping[int, int]
+
+
+class Worker:
+    """Sole writer of the partitions it holds, each for as long as nobody takes its lease.
+
+    `leases` by partition (empty: `hold` gives them later); by default it takes all of them over.
+    """
+
+    def __init__(
+        self,
+        feature_set: FeatureSet,
+        applied: AppliedSet,
+        stores: Stores,
+        *,
+        leases: Mapping[int, Lease] | None = None,
+    ) -> None:
         self._set = feature_set
         self._applied = applied
         self._stores = stores
-        self._lease: Lease = stores.online.lease(applied.full_name)
+        self._leases: dict[int, Lease] = {}
+        self._online_at: dict[int, int] = {}
         self._unsaved: list[pl.DataFrame] = []
+        self._unsaved_to: dict[int, int] = {}
+        self._batches = 16
+        self.hold(self._taken() if leases is None else leases)
+
+    def hold(self, leases: Mapping[int, Lease]) -> None:
+        """Writes these partitions from now on; mends first what whoever held them left half done."""
+        self._leases |= leases
+        at = self._stores.log.checkpoints()
         # Only this worker moves the checkpoints from here on, so reading them once is enough.
-        self._online_at: dict[int, int] = dict(stores.log.checkpoints())
-        self._recover()
+        self._online_at |= {partition: at[partition] for partition in leases}
+        for partition in leases:
+            self._recover(partition)
+
+    def drop(self, partition: int) -> None:
+        """Forgets the partition; what it has not saved, the next holder finds in the log."""
+        self._leases.pop(partition, None)
+        self._online_at.pop(partition, None)
+        if self._unsaved_to.pop(partition, None) is not None:
+            self._unsaved = [frame.filter(pl.col(PARTITION) != partition) for frame in self._unsaved]
 
     def drain(self) -> int:
         """Works through all that the log holds; the number of events."""
         done = 0
-        while batches := self._stores.log.read(self._online_at, batches=BATCHES_A_STEP):
-            made = [self._made(batch) for batch in batches]
-            done += self._put_online(made, batches)
-            self._unsaved += made
+        while count := self.step():
+            done += count
         return done
+
+    def step(self) -> int:
+        """Works through the next events, some ten thousand at most; their number, 0 for none.
+
+        Raises `Fenced` when a partition was taken over: that one is dropped, the others are done and go on.
+        """
+        batches = self._stores.log.read(self._online_at, batches=self._batches) if self._online_at else []
+        if not batches:
+            return 0
+        taken = sum(batch.frame.height for batch in batches)
+        self._batches = max(1, min(MOST_BATCHES, self._batches * EVENTS_A_STEP // (2 * max(taken, 1)) + 1))
+        made = self._made(batches)
+        lost = self._put_online(made)
+        self._unsaved.append(made.frame)
+        self._unsaved_to |= made.ends
+        self._dropped(lost)
+        return taken
 
     def save(self) -> None:
         """Writes what went online since the last save to the offline table, in one commit, and trims the log."""
-        if not self._unsaved:
+        if not self._unsaved_to:
             return
-        frame = pl.concat(self._unsaved)
-        ends = {int(p): int(o) for p, o in frame.group_by(PARTITION).agg(pl.col(OFFSET).max()).iter_rows()}
-        self._stores.offline.append(self._applied.full_name, frame, last_offsets=ends)
-        self._unsaved.clear()
+        ends = self._unsaved_to
+        self._stores.offline.append(self._applied.full_name, pl.concat(self._unsaved), last_offsets=ends)
+        self._unsaved, self._unsaved_to = [], {}
         self._stores.log.trim(ends)
 
-    def online_at(self, partition: int) -> int:
-        """The last offset of the partition that is online, -1 for none."""
-        return self._online_at[partition]
+    @property
+    def online_at(self) -> Mapping[int, int]:
+        """The last offset that is online of each partition it holds, -1 for none."""
+        return self._online_at
 
     @property
     def unsaved_events(self) -> int:
         """Events that are online and in the log but not yet in the offline table."""
         return sum(frame.height for frame in self._unsaved)
 
-    def _recover(self) -> None:
+    def _taken(self) -> dict[int, Lease]:
+        names = {p: lease_name(self._applied.full_name, p) for p in range(self._stores.log.partitions)}
+        return {partition: self._stores.online.lease(name) for partition, name in names.items()}
+
+    def _recover(self, partition: int) -> None:
         """Brings each store to where the other one is, after a worker died between the two."""
         log, offline, table = self._stores.log, self._stores.offline, self._applied.full_name
-        for partition, online_at in self._online_at.items():
-            saved_at = offline.last_offset(table, partition)
-            if saved_at > online_at:
-                missing = offline.read(
-                    table,
-                    [*self._applied.columns, PARTITION, OFFSET, APPLIED],
-                    where=(pl.col(PARTITION) == partition) & (pl.col(OFFSET) > online_at),
-                )
-                self._put_online([missing], [])
-                self._advance({partition: saved_at})
-            elif saved_at < online_at:
-                batches = log.read({partition: saved_at}, batches=1_000_000)
-                self._unsaved += [self._made(batch) for batch in batches if batch.last <= online_at]
-        self.save()
+        online_at, saved_at = self._online_at[partition], offline.last_offset(table, partition)
+        if saved_at > online_at:
+            missing = offline.read(
+                table,
+                [*self._applied.columns, PARTITION, OFFSET, APPLIED],
+                where=(pl.col(PARTITION) == partition) & (pl.col(OFFSET) > online_at),
+            )
+            self._dropped(self._put_online(Made(missing, {partition: saved_at})))
+        while saved_at < online_at:
+            batches = [batch for batch in log.read({partition: saved_at}, batches=16) if batch.last <= online_at]
+            if not batches:
+                return
+            made = self._made(batches)
+            offline.append(table, made.frame, last_offsets=made.ends)
+            log.trim(made.ends)
+            saved_at = made.ends[partition]
 
-    def _made(self, batch: Batch) -> pl.DataFrame:
-        frame, good, letters = transformed(self._set, batch.frame)
+    def _made(self, batches: list[Batch]) -> Made:
+        """All batches through the transform at once."""
+        frame, good, letters = transformed(self._set, pl.concat([batch.frame for batch in batches]))
         if letters:
             self._stores.log.bury(letters)
+        heights = [batch.frame.height for batch in batches]
+        partitions = np.repeat(np.array([batch.partition for batch in batches], dtype=np.int32), heights)
+        offsets = np.concatenate([np.arange(batch.first, batch.last + 1, dtype=np.int64) for batch in batches])
         applied = pl.lit(time.time_ns() // 1000).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        return frame.select(
+        made = frame.select(
             *(pl.col(name).cast(POLARS[dtype]) for name, dtype in self._applied.columns.items()),
-            pl.lit(batch.partition, dtype=pl.Int32).alias(PARTITION),
-            pl.int_range(batch.first, batch.first + frame.height, dtype=pl.Int64).alias(OFFSET),
+            pl.Series(PARTITION, partitions),
+            pl.Series(OFFSET, offsets),
             applied.alias(APPLIED),
         ).filter(good)
+        ends: dict[int, int] = {}
+        for batch in batches:
+            ends[batch.partition] = max(batch.last, ends.get(batch.partition, -1))
+        return Made(made, ends)
 
-    def _put_online(self, made: list[pl.DataFrame], batches: list[Batch]) -> int:
-        done = 0
-        for keys, events in self._steps(pl.concat(made)) if made else ():
+    def _put_online(self, made: Made) -> dict[int, Fenced]:
+        """Online as far as the leases allow; the partitions that were taken over."""
+        lost: dict[int, Fenced] = {}
+        for keys, events, homes in self._steps(made.frame):
             states = decode(self._stores.online.read(keys), self._applied.layout)
             values = encode(advance(states, events, self._applied.layout), self._applied.layout)
-            self._stores.online.write(zip(keys, values, strict=True), lease=self._lease)
-            done += len(events)
-        self._advance({batch.partition: batch.last for batch in batches})
-        return done
-
-    def _advance(self, ends: dict[int, int]) -> None:
+            for partition in dict.fromkeys(homes.tolist()):
+                own = np.flatnonzero(homes == partition)
+                pairs = zip(keys[own[0] : own[-1] + 1], values[own[0] : own[-1] + 1], strict=True)
+                try:
+                    if partition not in lost:
+                        self._stores.online.write(pairs, lease=self._leases[partition])
+                except Fenced as error:
+                    lost[partition] = error
+        ends = {partition: end for partition, end in made.ends.items() if partition not in lost}
         self._stores.log.advance(ends)
         self._online_at |= ends
+        return lost
 
-    def _steps(self, frame: pl.DataFrame) -> Iterator[tuple[list[bytes], Events]]:
-        """The events in groups of whole keys, each with the online keys its codes stand for."""
+    def _dropped(self, lost: Mapping[int, Fenced]) -> None:
+        for partition in lost:
+            self.drop(partition)
+        for error in lost.values():
+            raise error
+
+    def _steps(self, frame: pl.DataFrame) -> Iterator[tuple[list[bytes], Events, NDArray[np.int32]]]:
+        """The events in groups of whole keys, each with the online keys its codes stand for and their partitions."""
         if not frame.height:
             return
-        # One dictionary encoding gives codes in order of first appearance, whatever the keys' types are.
+        # One dictionary encoding gives codes in order of first appearance, whatever the keys' types are; the events
+        # come in the order of their partitions, so the keys do too.
         keys = frame_keys(self._applied.entities, frame)
         distinct = keys.unique(maintain_order=True)
         codes = keys.replace_strict(distinct, pl.Series(np.arange(len(distinct))), return_dtype=pl.Int64).to_numpy()
         names = [self._applied.online_key(key) for key in distinct.to_list()]
+        homes = np.empty(len(names), dtype=np.int32)
+        homes[codes] = frame[PARTITION].to_numpy()
         ts_us = frame[self._applied.timestamp].dt.epoch("us").to_numpy()
         offsets = frame[OFFSET].to_numpy()
         for first in range(0, len(names), KEYS_A_STEP):
+            here = slice(first, first + KEYS_A_STEP)
             inside = np.flatnonzero((codes >= first) & (codes < first + KEYS_A_STEP))
             yield (
-                names[first : first + KEYS_A_STEP],
+                names[here],
                 Events(codes[inside] - first, ts_us[inside], offsets[inside], frame[inside]),
+                homes[here],
             )

@@ -21,7 +21,6 @@ from eagleray.runtime.errors import (
     DefinitionError,
     FeatureNotFound,
     FeatureSetNotFound,
-    Fenced,
     InputError,
     ServerUnavailable,
 )
@@ -213,19 +212,6 @@ def test_text_is_no_number(store: FeatureStore) -> None:
     assert reader.frame([{"id": 1}])["people__city"].to_list() == ["Zürich"]
     with pytest.raises(DefinitionError, match="'people__city' is string"):
         reader.read([{"id": 1}])
-
-
-def test_a_second_worker_fences_the_first(store: FeatureStore) -> None:
-    feature_set = cards()
-    store.apply(feature_set)
-    other = FeatureStore(store.settings)
-    stream = store.stream(feature_set)
-    stream.__enter__()
-    other.push(feature_set, history(1), wait=True)
-    with pytest.raises(Fenced, match="another worker"):
-        store.push(feature_set, history(1), wait=True)
-    with pytest.raises(Fenced, match="another worker"):
-        stream.__exit__(None, None, None)
 
 
 def test_a_store_travels_by_its_settings(store: FeatureStore) -> None:
