@@ -1,19 +1,19 @@
 """Aggregates: what is computed over the windows of a column.
 
-The state of each is a monoid (associative, commutative, exact), so tiles can be merged in any order:
-counts are int64, sums are 128-bit fixed point, minima and maxima are themselves.
+The state of each is a monoid (associative, commutative, exact), so tiles can be merged in any order; functions whose
+usual algorithm depends on the order of arrival (running float sums, t-digest, SpaceSaving) are not offered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-from ..runtime.errors import DefinitionError, did_you_mean
+from ..runtime.errors import DefinitionError
+from .calculation import Calculation
 from .windows import Window
 
-AggregateFunction = Literal["count", "sum", "avg", "min", "max"]
+AggregateFunction = str
 EVERY_ROW = "*"
 
 
@@ -21,8 +21,10 @@ EVERY_ROW = "*"
 class Aggregate:
     """`functions` of `column` over `windows`; the column "*" counts rows, nulls included.
 
-    Features are named COLUMN_FUNCTION_WINDOW, as in `amount_sum_7d`; for "*" `count_7d`. `granularity` is
-    the step by which a window's tail moves; the default gives 60 to 360 steps a window.
+    Functions: count, sum, avg, min, max, var and stddev (of a sample), first, last, distinct, `last_5` (the newest
+    five values), `top_3` (the three largest) and `p95` (a quantile, within 0.8 % of a value that was there). Features
+    are named COLUMN_FUNCTION_WINDOW, as in `amount_sum_7d`; for "*" `count_7d`. `granularity` is the step by which a
+    window's tail moves; the default gives 60 to 360 steps a window.
     """
 
     column: str
@@ -35,15 +37,14 @@ class Aggregate:
         object.__setattr__(self, "windows", tuple(self.windows))
         if not self.functions or not self.windows:
             raise DefinitionError(f"aggregate of {self.column!r}: name at least one function and one window")
-        for function in self.functions:
-            if function not in get_args(AggregateFunction):
-                known = get_args(AggregateFunction)
-                raise DefinitionError(
-                    f"aggregate of {self.column!r}: no function {function!r}{did_you_mean(function, known)}"
-                )
+        self.calculations()
         if self.column == EVERY_ROW and tuple(self.functions) != ("count",):
             raise DefinitionError('aggregate of "*": only "count" applies to whole rows; name a column for the rest')
         self.parsed_windows()
+
+    def calculations(self) -> tuple[Calculation, ...]:
+        """The functions, in the order given."""
+        return tuple(Calculation.parse(function, owner=f"aggregate of {self.column!r}") for function in self.functions)
 
     def parsed_windows(self) -> tuple[Window, ...]:
         """The windows, in the order given."""
@@ -51,4 +52,5 @@ class Aggregate:
 
     def feature_name(self, function: str, window: str) -> str:
         """The name of one feature of this aggregate."""
-        return f"{function}_{window}" if self.column == EVERY_ROW else f"{self.column}_{function}_{window}"
+        name = function.replace(".", "_")
+        return f"{name}_{window}" if self.column == EVERY_ROW else f"{self.column}_{name}_{window}"

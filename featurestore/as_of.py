@@ -10,7 +10,7 @@ import polars as pl
 from . import fields as state
 from .fields import Int64s
 from .finalize import Values, finalize
-from .layout import Field, Layout, WindowedFeature
+from .layout import WindowedFeature
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class History:
 
     begins: Int64s  # one more than there are keys
     ts_us: Int64s
+    offsets: Int64s
     frame: pl.DataFrame
 
 
@@ -35,21 +36,21 @@ def history(codes: Int64s, ts_us: Int64s, offsets: Int64s, frame: pl.DataFrame) 
     order = np.lexsort((offsets, ts_us, codes))
     keys = int(codes.max()) + 1 if len(codes) else 0
     begins = np.searchsorted(codes[order], np.arange(keys + 1))
-    return History(begins, ts_us[order], frame[order])
+    return History(begins, ts_us[order], offsets[order], frame[order])
 
 
-def windowed_values(past: History, spine: Spine, layout: Layout, wanted: list[WindowedFeature]) -> dict[str, Values]:
+def windowed_values(past: History, spine: Spine, wanted: list[WindowedFeature]) -> dict[str, Values | pl.Series]:
     """One value a question and feature; equal to the bit to what the online store computes from its tiles."""
-    made: dict[str, Values] = {}
-    needed = {feature: _needed(layout, feature) for feature in wanted}
-    events = state.of_events(past.frame, tuple(sorted({field for fields in needed.values() for field in fields})))
+    made: dict[str, Values | pl.Series] = {}
+    needed = tuple(sorted({field for feature in wanted for field in feature.fields}))
+    events = state.of_events(past.frame, needed, state.Moments(past.ts_us, past.offsets))
     heads = _positions(past, spine, spine.q_us)
     for window in dict.fromkeys(feature.window for feature in wanted):
         tails = _positions(
             past, spine, (spine.q_us - window.length_us) // window.granularity_us * window.granularity_us
         )
         here = [feature for feature in wanted if feature.window == window]
-        merged = state.over_ranges({field: events[field] for f in here for field in needed[f]}, tails, heads)
+        merged = state.over_ranges({field: events[field] for f in here for field in f.fields}, tails, heads)
         for feature in here:
             made[feature.name] = finalize(feature, merged)
     return made
@@ -63,18 +64,6 @@ def latest_rows(past: History, spine: Spine, ttl_us: int | None) -> Int64s:
     if ttl_us is not None and len(past.ts_us):
         rows = np.where(spine.q_us - past.ts_us[rows] <= ttl_us, rows, -1)
     return rows
-
-
-def _needed(layout: Layout, feature: WindowedFeature) -> list[Field]:
-    return [
-        field
-        for field in layout.rings[feature.ring].fields
-        if field.column == feature.column and (field.kind in ("rows", "n", feature.function) or _is_sum(feature, field))
-    ]
-
-
-def _is_sum(feature: WindowedFeature, field: Field) -> bool:
-    return field.kind == "sum" and feature.function == "avg"
 
 
 def _begins(past: History, spine: Spine) -> Int64s:

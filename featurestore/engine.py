@@ -52,10 +52,13 @@ def advance(states: States, events: Events, layout: Layout) -> States:
     np.maximum.at(last_offset, events.codes, events.offsets)
     np.maximum.at(max_ts, events.codes, events.ts_us)
     applied += np.bincount(events.codes, minlength=len(states))
+    when = state.Moments(events.ts_us, events.offsets)
     rings = []
     for old, ring in zip(states.rings, layout.rings, strict=True):
-        one_each = state.of_events(events.frame, ring.fields)
-        new = ring_tiles.merged(events.codes, events.ts_us // ring.granularity_us, one_each)
+        one_each = state.of_events(events.frame, ring.fields, when)
+        # Tile 0 for ever in the ring of one tile: times before the epoch must not open a second.
+        tiles = np.zeros_like(events.ts_us) if ring.timeless else events.ts_us // ring.granularity_us
+        new = ring_tiles.merged(events.codes, tiles, one_each)
         both = ring_tiles.union(old, new) if len(old) else new
         rings.append(ring_tiles.pruned(both, ring, max_ts))
     latest = _latest(states, events, layout) if layout.plain else states.latest

@@ -16,13 +16,12 @@ from ..runtime.errors import DefinitionError, did_you_mean
 from ..runtime.units import duration_us
 from .aggregates import EVERY_ROW, Aggregate
 from .entity import Entity
-from .layout import Layout, lay_out
+from .layout import Layout, lay_out, widened
 from .rules import Rule
 from .schema import check_schema, dtype_of, empty
 
 Transform = Callable[[pl.DataFrame], pl.DataFrame]
 T = TypeVar("T", bound=Transform)
-_NUMERIC = ("int64", "float64", "bool")
 
 
 @dataclass(frozen=True)
@@ -91,11 +90,13 @@ class FeatureSet:
             if aggregate.column == EVERY_ROW:
                 continue
             self._known(aggregate.column, columns)
-            if columns[aggregate.column] not in _NUMERIC:
-                raise DefinitionError(
-                    f"{self.name}: cannot aggregate {aggregate.column!r} ({columns[aggregate.column]}); "
-                    f"aggregates take {', '.join(_NUMERIC)} columns"
-                )
+            dtype = widened(columns[aggregate.column])
+            for function, calculation in zip(aggregate.functions, aggregate.calculations(), strict=True):
+                if dtype not in calculation.takes:
+                    raise DefinitionError(
+                        f"{self.name}: cannot take {function!r} of {aggregate.column!r} ({dtype}); "
+                        f"it takes {', '.join(calculation.takes)} columns"
+                    )
         chosen = self.features
         if chosen is None:
             chosen = [] if self.aggregates else [name for name in columns if name not in keys]

@@ -6,18 +6,20 @@ Everything that computes a windowed feature, online or offline, batch or stream,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from . import fixed_point
+from . import fixed_point, hyperloglog, moments, quantile_bins, records, reductions
 from .fixed_point import Fixed
 from .layout import Field
+from .records import Records
 
 Int64s = NDArray[np.int64]
-Column = Int64s | NDArray[np.float64] | Fixed
+Column = Int64s | NDArray[np.float64] | Fixed | Records
 Fields = Mapping[Field, Column]  # columns of equal length: one entry an event, a tile or a query
 
 
@@ -29,24 +31,38 @@ def identity(field: Field) -> float | int:
     return np.inf if field.kind == "min" else -np.inf
 
 
-def of_events(frame: pl.DataFrame, wanted: tuple[Field, ...]) -> dict[Field, Column]:
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """When each event was and where it stands in the log; what first and last are decided by."""
+
+    ts_us: Int64s
+    offsets: Int64s
+
+
+def of_events(frame: pl.DataFrame, wanted: tuple[Field, ...], when: Moments) -> dict[Field, Column]:
     """One entry an event: a tile that holds that event alone. Nulls and NaN count as no value, -0.0 as 0.0."""
     made: dict[Field, Column] = {}
-    columns: dict[str, tuple[NDArray[np.float64] | Int64s, NDArray[np.bool_]]] = {}
+    columns: dict[str, _Values] = {}
+    squares: dict[str, tuple[Fixed, Fixed]] = {}
     for field in wanted:
         if field.kind == "rows":
             made[field] = np.ones(frame.height, dtype=np.int64)
             continue
         if field.column not in columns:
-            columns[field.column] = _values(frame[field.column], integer=field.integer)
+            columns[field.column] = _values(frame[field.column], field.dtype)
         values, present = columns[field.column]
         if field.kind == "n":
             made[field] = present.astype(np.int64)
         elif field.kind == "sum":
-            filled = np.where(present, values, 0)
-            made[field] = fixed_point.from_ints(filled) if field.integer else fixed_point.from_floats(filled)
-        else:
+            made[field] = _fixed(field, values, present)
+        elif field.kind in ("square_high", "square_low"):
+            if field.column not in squares:
+                squares[field.column] = moments.squares(_fixed(field, values, present))
+            made[field] = squares[field.column][field.kind == "square_low"]
+        elif field.kind in ("min", "max"):
             made[field] = np.where(present, values, np.asarray(identity(field), dtype=values.dtype))
+        else:
+            made[field] = _records(field, frame[field.column], values, present, when)
     return made
 
 
@@ -75,18 +91,25 @@ def spread(fields: Fields, places: NDArray[np.intp], count: int) -> dict[Field, 
     made: dict[Field, Column] = {}
     for field, column in fields.items():
         whole = made[field] = _empty(field, column, count)
-        if isinstance(whole, Fixed) and isinstance(column, Fixed):
+        if isinstance(column, Records):
+            made[field] = records.spread(column, places, count)
+        elif isinstance(whole, Fixed) and isinstance(column, Fixed):
             whole.hi[places], whole.lo[places] = column.hi, column.lo
-        elif not isinstance(whole, Fixed) and not isinstance(column, Fixed):
+        elif isinstance(whole, np.ndarray) and isinstance(column, np.ndarray):
             whole[places] = column
     return made
 
 
 def over_ranges(fields: Fields, starts: Int64s, ends: Int64s) -> dict[Field, Column]:
-    """Merges the entries of [start, end) for each pair; empty ranges give the empty state, ranges may overlap."""
+    """Merges the entries of [start, end) for each pair; empty ranges give the empty state, ranges may overlap.
+
+    Entries stand in the order of (ts, offset) within what a range may cover.
+    """
     merged: dict[Field, Column] = {}
     for field, column in fields.items():
-        if isinstance(column, Fixed):
+        if isinstance(column, Records):
+            merged[field] = reductions.over_ranges(field, column, starts, ends)
+        elif isinstance(column, Fixed):
             merged[field] = fixed_point.range_sums(column, starts, ends)
         elif field.kind in ("min", "max"):
             merged[field] = _extremes(field, column, starts, ends)
@@ -96,15 +119,43 @@ def over_ranges(fields: Fields, starts: Int64s, ends: Int64s) -> dict[Field, Col
     return merged
 
 
-def _values(series: pl.Series, *, integer: bool) -> tuple[NDArray[np.float64] | Int64s, NDArray[np.bool_]]:
-    if integer:
-        present = series.is_not_null().to_numpy()
-        return series.cast(pl.Int64).fill_null(0).to_numpy(), present
-    values = series.cast(pl.Float64).fill_null(np.nan).to_numpy() + 0.0  # -0.0 + 0.0 is 0.0
-    return values, ~np.isnan(values)
+_Values = tuple[NDArray[Any], NDArray[np.bool_]]
+
+
+def _values(series: pl.Series, dtype: str) -> _Values:
+    if dtype == "float64":
+        values = series.cast(pl.Float64).fill_null(np.nan).to_numpy() + 0.0  # -0.0 + 0.0 is 0.0
+        return values, ~np.isnan(values)
+    present = series.is_not_null().to_numpy()
+    if dtype == "string":
+        return series.to_numpy(), present
+    return series.cast(pl.Int64).fill_null(0).to_numpy(), present
+
+
+def _fixed(field: Field, values: NDArray[Any], present: NDArray[np.bool_]) -> Fixed:
+    filled = np.where(present, values, 0)
+    return fixed_point.from_ints(filled) if field.integer else fixed_point.from_floats(filled)
+
+
+def _records(
+    field: Field, series: pl.Series, values: NDArray[Any], present: NDArray[np.bool_], when: Moments
+) -> Records:
+    here = values[present]
+    if field.kind in ("first", "recent"):
+        columns: records.Flat = (when.ts_us[present], when.offsets[present], here)
+    elif field.kind == "distinct":
+        text = field.dtype == "string"
+        columns = (hyperloglog.hashes(series.drop_nulls() if text else pl.Series(here)),)
+    elif field.kind == "bins":
+        columns = (quantile_bins.bins(here.astype(np.float64)), np.ones(len(here), dtype=np.int64))
+    else:
+        columns = (here,)
+    return Records(np.cumsum(present), columns)
 
 
 def _merge(field: Field, column: Column, starts: NDArray[np.intp]) -> Column:
+    if isinstance(column, Records):
+        return reductions.merge_runs(field, column, starts)
     if isinstance(column, Fixed):
         return fixed_point.sums_at(column, starts)
     if field.kind == "min":
@@ -115,6 +166,8 @@ def _merge(field: Field, column: Column, starts: NDArray[np.intp]) -> Column:
 
 
 def _empty(field: Field, column: Column, count: int) -> Column:
+    if isinstance(column, Records):
+        return records.empty(column, count)
     if isinstance(column, Fixed):
         return Fixed(np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.uint64))
     if field.kind in ("min", "max"):
@@ -124,10 +177,13 @@ def _empty(field: Field, column: Column, count: int) -> Column:
 
 
 def _joined(columns: list[Column]) -> Column:
+    lists = [column for column in columns if isinstance(column, Records)]
+    if lists:
+        return records.concatenated(lists)
     fixed = [column for column in columns if isinstance(column, Fixed)]
     if fixed:
         return fixed_point.concatenated(fixed)
-    return np.concatenate([column for column in columns if not isinstance(column, Fixed)])
+    return np.concatenate([column for column in columns if isinstance(column, np.ndarray)])
 
 
 def _extremes(

@@ -17,7 +17,6 @@ UInt64s = NDArray[np.uint64]
 Floats = NDArray[np.float64]
 
 FLOAT_SCALE = 44
-LARGEST = 2.0**62
 _HALF = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
@@ -34,7 +33,7 @@ class Fixed:
 
 
 def from_floats(values: Floats) -> Fixed:
-    """Each value in units of 2**-44, rounded half to even; |value| must stay below `LARGEST`, no NaN."""
+    """Each value in units of 2**-44, rounded half to even; |value| must stay below 2**62, no NaN."""
     units = np.rint(np.ldexp(values, FLOAT_SCALE))
     size = np.abs(units)
     # Both parts of the magnitude are exact: the first is a whole multiple of 2**64, the rest fits 53 bits.
@@ -68,6 +67,11 @@ def range_sums(values: Fixed, starts: Int64s, ends: Int64s) -> Fixed:
     low, middle = _running(values.lo & _HALF), _running(values.lo >> _32)
     high = _running(values.hi.view(np.uint64)).view(np.int64)
     return _carried(low[ends] - low[starts], middle[ends] - middle[starts], high[ends] - high[starts])
+
+
+def magnitude(values: Fixed) -> Fixed:
+    """The size of each number, unsigned."""
+    return _negated_where(values.hi < 0, values.hi, values.lo)
 
 
 def to_floats(values: Fixed, *, scale: int) -> Floats:

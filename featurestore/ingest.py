@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,6 @@ import numpy as np
 import polars as pl
 
 from ..runtime.errors import InputError
-from . import fixed_point
 from .entity import frame_keys
 from .feature_set import FeatureSet
 from .log import DeadLetter, partition_of
@@ -63,18 +63,17 @@ def by_partition(feature_set: FeatureSet, frame: pl.DataFrame, partitions: int) 
 def transformed(feature_set: FeatureSet, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, tuple[DeadLetter, ...]]:
     """The frame after the set's transform, which of its rows may be aggregated, and letters for the others.
 
-    A sum takes finite values below 2**62 only: anything else would void every later sum of its key.
+    A sum takes finite values below 2**62 only, one of squares below 2**40: anything else would void every later sum of
+    its key.
     """
     made = feature_set.transformed(frame)
     good = pl.Series(np.ones(made.height, dtype=bool))
     letters: list[DeadLetter] = []
-    for column in feature_set.layout.aggregated_columns:
-        if made.schema[column] not in (pl.Float64, pl.Float32):
-            continue
-        beyond = made.select((pl.col(column).abs() >= fixed_point.LARGEST).fill_null(False) & ~pl.col(column).is_nan())
+    for column, largest in feature_set.layout.largest.items():
+        beyond = made.select((pl.col(column).abs() >= largest).fill_null(False) & ~pl.col(column).is_nan())
         bad = beyond.to_series().fill_null(False)
         if bad.any():
-            letters += buried(made.filter(bad & good), f"{column} is infinite or beyond 2**62")
+            letters += buried(made.filter(bad & good), f"{column} is infinite or beyond 2**{int(math.log2(largest))}")
             good = good & ~bad
     return made, good, tuple(letters)
 

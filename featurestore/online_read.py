@@ -19,15 +19,16 @@ from .feature_vector import FeatureRef, FeatureVector
 from .finalize import Values, finalize
 from .online import OnlineStore
 from .row_codec import unpack_row
-from .schema import POLARS, conform
+from .schema import NUMERIC, conform, polars_type
 from .states import States, decode
 from .tiles import window_state
 
-NUMERIC = ("int64", "float64", "bool")
 # By exact type: a bool is an int to isinstance, and "1" is no number.
 _ACCEPTED: dict[str, tuple[type, ...]] = {
     "int64": (int, type(None)),
+    "int32": (int, type(None)),
     "float64": (float, int, type(None)),
+    "float32": (float, int, type(None)),
     "bool": (bool, type(None)),
 }
 
@@ -90,9 +91,7 @@ class VectorReader:
         return self._completed(*self._columns(rows)).select(self.names)
 
     def _completed(self, asked: list[int], columns: Mapping[str, Values | pl.Series]) -> pl.DataFrame:
-        made = [
-            (series(column) if isinstance(column, Values) else column).alias(name) for name, column in columns.items()
-        ]
+        made = [series(column).alias(name) for name, column in columns.items()]
         if self.vector.event_time is not None:
             moments = np.array(asked, dtype="datetime64[us]")
             made.append(pl.Series(self.vector.event_time, moments).dt.replace_time_zone("UTC"))
@@ -135,11 +134,11 @@ def set_values(item: Wanted, states: States, q_us: NDArray[np.int64]) -> dict[st
     made: dict[str, Values | pl.Series] = {}
     windowed = [feature for feature in layout.windowed if feature.name in names]
     merged = {
-        window: window_state(states.rings[ring], (q_us - window.length_us) // window.granularity_us)
-        for window, ring in {feature.window: feature.ring for feature in windowed}.items()
+        (window, ring): window_state(states.rings[ring], layout.rings[ring], window, q_us)
+        for window, ring in dict.fromkeys((feature.window, feature.ring) for feature in windowed)
     }
     for feature in windowed:
-        made[names[feature.name]] = finalize(feature, merged[feature.window])
+        made[names[feature.name]] = finalize(feature, merged[feature.window, feature.ring])
     plain = [name for name, _ in layout.plain]
     if any(name in names for name in plain):
         rows = _latest_rows(item.applied, states, q_us)
@@ -171,8 +170,10 @@ def request_values(
     return made
 
 
-def series(values: Values) -> pl.Series:
+def series(values: Values | pl.Series) -> pl.Series:
     """The values with nulls where there is none."""
+    if isinstance(values, pl.Series):
+        return values
     column = pl.Series(values.values)
     return (
         column
@@ -207,7 +208,8 @@ def _numbers(column: pl.Series) -> NDArray[np.float64]:
 
 def _column(values: Sequence[object], dtype: str) -> Values | pl.Series:
     if dtype not in NUMERIC:
-        return pl.Series(values, dtype=pl.Int64 if dtype == "timestamp" else pl.String).cast(POLARS[dtype])
+        made = polars_type(dtype)
+        return pl.Series(values, dtype=pl.Int64 if dtype == "timestamp" else made).cast(made)
     present = np.array([value is not None for value in values], dtype=bool)
     try:
         filled: NDArray[Any] = np.array([0 if value is None else value for value in values], dtype=dtype)

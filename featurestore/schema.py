@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
 
 import polars as pl
 
 from ..runtime.errors import DefinitionError, InputError, did_you_mean
 
-DType = Literal["int64", "float64", "bool", "string", "timestamp"]
 TIMESTAMP = pl.Datetime("us", "UTC")
 POLARS: dict[str, pl.DataType] = {
     "int64": pl.Int64(),
+    "int32": pl.Int32(),
     "float64": pl.Float64(),
+    "float32": pl.Float32(),
     "bool": pl.Boolean(),
     "string": pl.String(),
     "timestamp": TIMESTAMP,
 }
-_NAMES: dict[pl.DataType, DType] = {polars: name for name, polars in POLARS.items()}  # type: ignore[misc]
-_WIDENED: tuple[tuple[frozenset[pl.DataType], str], ...] = (
-    (frozenset({pl.Int8(), pl.Int16(), pl.Int32(), pl.UInt8(), pl.UInt16(), pl.UInt32()}), "int64"),
-    (frozenset({pl.Float32()}), "float64"),
-)
+NUMERIC = ("int64", "int32", "float64", "float32", "bool")
+_INTEGERS, _FLOATS = ("int64", "int32"), ("float64", "float32")
+_NAMES: dict[pl.DataType, str] = {polars: name for name, polars in POLARS.items()}
+_NARROW = frozenset({pl.Int8(), pl.Int16(), pl.UInt8(), pl.UInt16(), pl.UInt32()})
+_NESTED = re.compile(r"list\[(\w+)\]|vector\[([1-9]\d{0,4})\]")
+_KNOWN = (*POLARS, "list[float64]", "vector[128]")
+
+
+def polars_type(dtype: str) -> pl.DataType:
+    """The Polars type of a schema's type: a scalar, `list[SCALAR]`, or `vector[N]` (N float32); raises `KeyError`."""
+    nested = _NESTED.fullmatch(dtype)
+    if nested is None:
+        return POLARS[dtype]
+    return pl.List(POLARS[nested[1]]) if nested[1] else pl.Array(pl.Float32(), int(nested[2]))
 
 
 def check_schema(owner: str, schema: Mapping[str, str]) -> None:
-    """Raises `DefinitionError` for a type that is not one of the five."""
+    """Raises `DefinitionError` for an unknown type, with the nearest one."""
     for column, dtype in schema.items():
-        if dtype not in POLARS:
+        try:
+            polars_type(str(dtype))
+        except KeyError:
             raise DefinitionError(
-                f"{owner}: column {column!r} has the unknown type {dtype!r}{did_you_mean(str(dtype), get_args(DType))}"
-            )
+                f"{owner}: column {column!r} has the unknown type {dtype!r}{did_you_mean(str(dtype), _KNOWN)}; "
+                f"there are {', '.join(POLARS)}, list[...] of one of them, and vector[N]"
+            ) from None
 
 
 def conform(
@@ -50,19 +63,22 @@ def conform(
 
 def empty(schema: Mapping[str, str]) -> pl.DataFrame:
     """A frame of these columns with no row."""
-    return pl.DataFrame(schema={column: POLARS[dtype] for column, dtype in schema.items()})
+    return pl.DataFrame(schema={column: polars_type(dtype) for column, dtype in schema.items()})
 
 
-def dtype_of(polars: pl.DataType, *, owner: str, column: str) -> DType:
-    """The schema's name of a Polars type (narrow numbers count as their 64-bit kin); raises `DefinitionError`."""
+def dtype_of(polars: pl.DataType, *, owner: str, column: str) -> str:
+    """The schema's name of a Polars type (narrow integers count as int64); raises `DefinitionError`."""
     if polars in _NAMES:
         return _NAMES[polars]
-    for kin, name in _WIDENED:
-        if polars in kin:
-            return _NAMES[POLARS[name]]
+    if polars in _NARROW:
+        return "int64"
     if isinstance(polars, pl.Datetime):
         return "timestamp"
-    raise DefinitionError(f"{owner}: column {column!r} has type {polars}; cast it to one of {', '.join(POLARS)}")
+    if isinstance(polars, pl.Array) and polars.inner == pl.Float32:
+        return f"vector[{polars.size}]"
+    if isinstance(polars, pl.List) and not isinstance(polars.inner, pl.List | pl.Array):
+        return f"list[{dtype_of(pl.Series(dtype=polars.inner).dtype, owner=owner, column=column)}]"
+    raise DefinitionError(f"{owner}: column {column!r} has type {polars}; cast it to one of {', '.join(_KNOWN)}")
 
 
 def _from_rows(rows: Sequence[Mapping[str, object]], schema: Mapping[str, str], *, owner: str) -> pl.DataFrame:
@@ -82,24 +98,32 @@ def _from_rows(rows: Sequence[Mapping[str, object]], schema: Mapping[str, str], 
 
 
 def _cast(series: pl.Series, dtype: str, *, owner: str) -> pl.Series:
-    target, found = POLARS[dtype], series.dtype
+    target, found = polars_type(dtype), series.dtype
     if found == target:
         return series
     if dtype == "timestamp":
         return _to_timestamp(series, owner=owner)
-    fits = (
-        found == pl.Null
-        or (dtype == "int64" and found.is_integer())
-        or (dtype == "float64" and found.is_numeric())
-        or (dtype == "string" and found in (pl.Categorical, pl.Enum))
-    )
-    if not fits:
+    if not _fits(found, dtype):
         value = series.drop_nulls().head(1).to_list()
         raise InputError(f"{owner}: column {series.name!r} must be {dtype}, got {found} (for example {value[0]!r})")
     try:
         return series.cast(target)
-    except pl.exceptions.InvalidOperationError:
-        raise InputError(f"{owner}: column {series.name!r} holds a value beyond {dtype}") from None
+    except pl.exceptions.PolarsError:
+        what = f"a list that is no {dtype}" if isinstance(target, pl.Array) else f"a value beyond {dtype}"
+        raise InputError(f"{owner}: column {series.name!r} holds {what}") from None
+
+
+def _fits(found: pl.DataType, dtype: str) -> bool:
+    if isinstance(found, pl.List | pl.Array):
+        inner = pl.Series(dtype=found.inner).dtype
+        wanted = "float32" if dtype.startswith("vector") else dtype.removeprefix("list[").removesuffix("]")
+        return wanted != dtype and (inner == POLARS[wanted] or _fits(inner, wanted))
+    return (
+        found == pl.Null
+        or (dtype in _INTEGERS and found.is_integer())
+        or (dtype in _FLOATS and found.is_numeric())
+        or (dtype == "string" and found in (pl.Categorical, pl.Enum))
+    )
 
 
 def _to_timestamp(series: pl.Series, *, owner: str) -> pl.Series:

@@ -1,8 +1,8 @@
 """The online state of many keys, and its packed form: one value a key, one decode a batch.
 
 A value is a header (format, last offset, max ts, number of events applied, sizes), the latest row of plain
-features, and each ring's tiles, sparse and ascending. The last offset is big-endian and stands first, so
-that the server can compare two of them as text.
+features, and each ring's tiles, sparse and ascending: state of fixed size first, then the lists. The last offset is
+big-endian and stands first, so that the server can compare two of them as text.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from functools import cache
 import numpy as np
 
 from ..runtime.errors import StorageError
-from . import fields as state
+from . import record_codec
 from .fields import Column, Int64s
 from .fixed_point import Fixed
-from .layout import Field, Layout, Ring
+from .layout import LISTED, SUMS, Field, Layout, Ring
+from .record_codec import Packer
+from .records import Records
 from .tiles import Tiles
 
 FORMAT = 1
@@ -61,6 +63,7 @@ def decode(packed: Sequence[bytes | None], layout: Layout) -> States:
     latest: list[Latest | None] = [None] * keys
     counts = np.zeros((keys, len(layout.rings)), dtype=np.int64)
     blocks: list[list[bytes]] = [[] for _ in layout.rings]
+    lists = [{field: list[Records]() for field in ring.fields if field.kind in LISTED} for ring in layout.rings]
     kinds = [slot_dtype(ring) for ring in layout.rings]
     sizes = struct.Struct(f"<{len(layout.rings)}I")
     for key, value in enumerate(packed):
@@ -78,17 +81,22 @@ def decode(packed: Sequence[bytes | None], layout: Layout) -> States:
                 at += row_bytes
         except struct.error:
             form = -1
-        if form != FORMAT or len(value) != at + sum(n * kind.itemsize for n, kind in zip(here, kinds, strict=True)):
-            raise StorageError(
-                f"a stored value has an unknown form (format {form}): another program wrote this key, "
-                "or a newer eagleray did; ingest the feature set again under a new version"
-            )
+        if form != FORMAT:
+            raise _foreign(form)
         for ring, (n, kind) in enumerate(zip(here, kinds, strict=True)):
             counts[key, ring] = n
             blocks[ring].append(value[at : at + n * kind.itemsize])
             at += n * kind.itemsize
+            for field, parts in lists[ring].items():
+                try:
+                    found, at = record_codec.unpack(field, value, at, n)
+                except ValueError:
+                    raise _foreign(form) from None
+                parts.append(found)
+        if at != len(value):
+            raise _foreign(form)
     rings = tuple(
-        _unpacked(b"".join(blocks[place]), kinds[place], ring, counts[:, place])
+        _unpacked(b"".join(blocks[place]), kinds[place], ring, counts[:, place], lists[place])
         for place, ring in enumerate(layout.rings)
     )
     return States(last_offset, max_ts, applied, latest, rings)
@@ -100,25 +108,30 @@ def encode(states: States, layout: Layout) -> list[bytes]:
     rings = []
     for tiles, ring in zip(states.rings, layout.rings, strict=True):
         starts, ends = tiles.spans(len(states))
-        rings.append((_packed(tiles, ring), slot_dtype(ring).itemsize, starts.tolist(), ends.tolist()))
+        packers = [Packer(field, column) for field in ring.fields if isinstance(column := tiles.fields[field], Records)]
+        rings.append((_packed(tiles, ring), slot_dtype(ring).itemsize, starts.tolist(), ends.tolist(), packers))
     values = []
     heads = zip(states.last_offset.tolist(), states.max_ts_us.tolist(), states.applied.tolist(), strict=True)
     for key, (last_offset, max_ts, applied) in enumerate(heads):
         latest = states.latest[key]
         row = b"" if latest is None else _LATEST.pack(latest.ts_us, latest.offset) + latest.row
         parts = [_HEAD.pack(FORMAT, last_offset), _COUNTS.pack(max_ts, applied, len(row))]
-        parts += (sizes.pack(*(ends[key] - starts[key] for _, _, starts, ends in rings)), row)
-        parts += (block[starts[key] * size : ends[key] * size] for block, size, starts, ends in rings)
+        parts += (sizes.pack(*(ends[key] - starts[key] for _, _, starts, ends, _ in rings)), row)
+        for block, size, starts, ends, packers in rings:
+            parts.append(block[starts[key] * size : ends[key] * size])
+            parts += (packer.block(starts[key], ends[key]) for packer in packers)
         values.append(b"".join(parts))
     return values
 
 
 @cache
 def slot_dtype(ring: Ring) -> np.dtype[np.void]:
-    """The packed record of one tile."""
+    """The packed record of one tile: its number and the state of fixed size."""
     columns: list[tuple[str, str]] = [("tile", "<i8")]
     for place, field in enumerate(ring.fields):
-        if field.kind == "sum":
+        if field.kind in LISTED:
+            continue
+        if field.kind in SUMS:
             columns += [(f"hi{place}", "<i8"), (f"lo{place}", "<u8")]
         else:
             columns.append((f"f{place}", "<i8" if _whole(field) else "<f8"))
@@ -132,21 +145,26 @@ def _packed(tiles: Tiles, ring: Ring) -> bytes:
         column = tiles.fields[field]
         if isinstance(column, Fixed):
             slots[f"hi{place}"], slots[f"lo{place}"] = column.hi, column.lo
-        else:
+        elif isinstance(column, np.ndarray):
             slots[f"f{place}"] = column
     return slots.tobytes()
 
 
-def _unpacked(block: bytes, kind: np.dtype[np.void], ring: Ring, counts: Int64s) -> Tiles:
+def _unpacked(
+    block: bytes, kind: np.dtype[np.void], ring: Ring, counts: Int64s, lists: dict[Field, list[Records]]
+) -> Tiles:
     slots = np.frombuffer(block, dtype=kind)
     codes = np.repeat(np.arange(len(counts)), counts)
-    return Tiles(codes, np.ascontiguousarray(slots["tile"]), _fields(slots, ring))
+    listed = {field: record_codec.joined(field, parts) for field, parts in lists.items()}
+    return Tiles(codes, np.ascontiguousarray(slots["tile"]), _fields(slots, ring) | listed)
 
 
-def _fields(slots: np.ndarray[tuple[int], np.dtype[np.void]], ring: Ring) -> state.Fields:
+def _fields(slots: np.ndarray[tuple[int], np.dtype[np.void]], ring: Ring) -> dict[Field, Column]:
     columns: dict[Field, Column] = {}
     for place, field in enumerate(ring.fields):
-        if field.kind == "sum":
+        if field.kind in LISTED:
+            continue
+        if field.kind in SUMS:
             columns[field] = Fixed(np.ascontiguousarray(slots[f"hi{place}"]), np.ascontiguousarray(slots[f"lo{place}"]))
         else:
             columns[field] = np.ascontiguousarray(slots[f"f{place}"])
@@ -155,3 +173,10 @@ def _fields(slots: np.ndarray[tuple[int], np.dtype[np.void]], ring: Ring) -> sta
 
 def _whole(field: Field) -> bool:
     return field.integer or field.kind in ("rows", "n")
+
+
+def _foreign(form: int) -> StorageError:
+    return StorageError(
+        f"a stored value has an unknown form (format {form}): another program wrote this key, "
+        "or a newer eagleray did; ingest the feature set again under a new version"
+    )

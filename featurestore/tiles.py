@@ -7,13 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import fields as state
-from .fields import Fields, Int64s
-from .layout import Ring
+from .fields import Column, Fields, Int64s
+from .layout import Field, Ring
+from .records import Records
+from .windows import Window
 
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """One entry a (key, tile); `codes` are the keys' positions in the batch, `tiles` are ts // granularity."""
+    """One entry a (key, tile); `codes` are the keys' positions in the batch, `tiles` are ts // granularity.
+
+    The ring of one tile has one entry a key, and records that know their time.
+    """
 
     codes: Int64s
     tiles: Int64s
@@ -52,22 +57,38 @@ def union(first: Tiles, second: Tiles) -> Tiles:
 
 def pruned(tiles: Tiles, ring: Ring, max_ts_us: Int64s) -> Tiles:
     """Without the tiles that no admissible moment (q > max_ts of the key) can see again."""
-    oldest = (max_ts_us + 1 - ring.length_us) // ring.granularity_us
-    kept = np.flatnonzero(tiles.tiles >= oldest[tiles.codes])
+    oldest_us = max_ts_us + 1 - ring.length_us
+    if ring.timeless:
+        return _since(tiles, oldest_us)
+    kept = np.flatnonzero(tiles.tiles >= (oldest_us // ring.granularity_us)[tiles.codes])
     if len(kept) == len(tiles):
         return tiles
     return Tiles(tiles.codes[kept], tiles.tiles[kept], state.take(tiles.fields, kept))
 
 
-def window_state(tiles: Tiles, first_tile: Int64s) -> Fields:
-    """The merged state of each key's tiles from `first_tile` on; `first_tile` has one entry a key."""
+def window_state(tiles: Tiles, ring: Ring, window: Window, q_us: Int64s) -> Fields:
+    """The merged state of each key's tiles that the window holds at its moment; `q_us` has one entry a key."""
+    first_tile = (q_us - window.length_us) // window.granularity_us
+    if ring.timeless:
+        tiles = _since(tiles, first_tile * window.granularity_us)
+        return state.spread(tiles.fields, tiles.codes, len(q_us))
     codes, fields = tiles.codes, tiles.fields
     inside = tiles.tiles >= first_tile[codes]
     if not inside.all():
         kept = np.flatnonzero(inside)
         codes, fields = codes[kept], state.take(fields, kept)
     if not len(codes):
-        return state.nothing(fields, len(first_tile))
+        return state.nothing(fields, len(q_us))
     starts = np.flatnonzero(np.append(True, codes[1:] != codes[:-1]))
     merged = state.merge_runs(fields, starts)
-    return merged if len(starts) == len(first_tile) else state.spread(merged, codes[starts], len(first_tile))
+    return merged if len(starts) == len(q_us) else state.spread(merged, codes[starts], len(q_us))
+
+
+def _since(tiles: Tiles, oldest_us: Int64s) -> Tiles:
+    """The one tile of each key without the records older than the key's moment."""
+    kept: dict[Field, Column] = {}
+    for field, column in tiles.fields.items():
+        assert isinstance(column, Records)
+        moments = np.repeat(oldest_us[tiles.codes], column.counts)
+        kept[field] = column.filtered(column.columns[0] >= moments)
+    return Tiles(tiles.codes, tiles.tiles, kept)

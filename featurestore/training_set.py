@@ -17,7 +17,7 @@ from .feature_vector import FeatureVector
 from .offline import OFFSET, OfflineStore
 from .online_read import Wanted, series
 from .pins import Cut
-from .schema import POLARS, conform
+from .schema import conform, polars_type
 
 if TYPE_CHECKING:
     import pandas
@@ -115,7 +115,7 @@ def _set_columns(
     past, codes = _coded(events, spine_frame, entities, applied.timestamp, applied.columns)
     spine = Spine(codes, q_us)
     made: dict[str, pl.Series] = {}
-    for name, values in windowed_values(past, spine, layout, windowed).items():
+    for name, values in windowed_values(past, spine, windowed).items():
         made[names[name]] = series(values)
     if plain:
         rows = latest_rows(past, spine, applied.ttl_us)
@@ -131,7 +131,7 @@ def _coded(
     events: pl.DataFrame, spine: pl.DataFrame, entities: list[str], timestamp: str, types: dict[str, str]
 ) -> tuple[History, NDArray[np.int64]]:
     """Events as a history, and the labels' codes in it (-1: an entity without events)."""
-    events = events.cast({name: POLARS[types[name]] for name in events.columns if name in types})
+    events = events.cast({name: polars_type(types[name]) for name in events.columns if name in types})
     keys = events.select(entities).unique(maintain_order=True).with_row_index("_code")
     codes = events.select(entities).join(keys, on=entities, how="left", maintain_order="left")["_code"]
     asked = spine.select(entities).join(keys, on=entities, how="left", maintain_order="left")["_code"]

@@ -24,7 +24,7 @@ from .leases import Lease, lease_name
 from .log import Batch, EventLog
 from .offline import APPLIED, OFFSET, PARTITION, OfflineStore
 from .online import OnlineStore
-from .schema import POLARS
+from .schema import polars_type
 from .states import decode, encode
 
 EVENTS_A_STEP = 50_000  # what a step aims at; one batch is the least it takes
@@ -166,7 +166,7 @@ class Worker:
         offsets = np.concatenate([np.arange(batch.first, batch.last + 1, dtype=np.int64) for batch in batches])
         applied = pl.lit(time.time_ns() // 1000).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         made = frame.select(
-            *(pl.col(name).cast(POLARS[dtype]) for name, dtype in self._applied.columns.items()),
+            *(pl.col(name).cast(polars_type(dtype)) for name, dtype in self._applied.columns.items()),
             pl.Series(PARTITION, partitions),
             pl.Series(OFFSET, offsets),
             applied.alias(APPLIED),

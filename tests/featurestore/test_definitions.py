@@ -41,10 +41,10 @@ def declare(**changes: object) -> FeatureSet:
         (lambda: declare(rules=[Rule("amount")]), "checks nothing"),
         (lambda: Rule("amount").between(2, 1), "swap the bounds"),
         (lambda: declare(aggregates=[Aggregate("amont", ["sum"], ["1h"])]).layout, "did you mean 'amount'"),
-        (lambda: declare(aggregates=[Aggregate("city", ["sum"], ["1h"])]).layout, "cannot aggregate 'city'"),
+        (lambda: declare(aggregates=[Aggregate("city", ["sum"], ["1h"])]).layout, "cannot take 'sum' of 'city'"),
         (lambda: declare(features=["amont"]).layout, "did you mean 'amount'"),
         (lambda: declare(aggregates=[Aggregate("amount", ["sum"], ["1h"])] * 2).layout, "defined twice"),
-        (lambda: Aggregate("x", ["mean"], ["1h"]), "no function 'mean'"),  # type: ignore[list-item]
+        (lambda: Aggregate("x", ["mean"], ["1h"]), "no function 'mean'"),
         (lambda: Aggregate("x", [], ["1h"]), "at least one function"),
         (lambda: Aggregate("*", ["sum"], ["1h"]), 'only "count"'),
         (lambda: Aggregate("x", ["sum"], ["1 hour"]), "cannot read the duration"),

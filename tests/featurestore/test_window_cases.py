@@ -16,6 +16,7 @@ from .bench import Bench
 
 DAY = "2026-03-02"
 ALL: tuple[AggregateFunction, ...] = ("count", "sum", "avg", "min", "max")
+MORE: tuple[AggregateFunction, ...] = ("var", "stddev", "first", "last", "distinct", "last_2", "top_2", "p50")
 
 
 def at(clock: str, day: str = DAY) -> int:
@@ -24,10 +25,12 @@ def at(clock: str, day: str = DAY) -> int:
     return int(moment.timestamp()) * 1_000_000
 
 
-def one_hour(window: str = "1h", granularity: str | None = "5m") -> Bench:
-    """A set with every function over one window, keyed by an integer."""
+def one_hour(
+    window: str = "1h", granularity: str | None = "5m", functions: Sequence[AggregateFunction] = (*ALL, *MORE)
+) -> Bench:
+    """A set with the functions over one window, keyed by an integer."""
     aggregates = [
-        Aggregate("x", ALL, [window], granularity=granularity),
+        Aggregate("x", functions, [window], granularity=granularity),
         Aggregate("*", ["count"], [window], granularity=granularity),
     ]
     return Bench(FeatureSet("s", [Entity("k", "int64")], "ts", {"x": "float64"}, aggregates))
@@ -61,14 +64,16 @@ def test_the_tail_is_rounded_down_to_a_tile() -> None:
 def test_an_empty_window_and_an_unknown_key_are_the_same(key: int) -> None:
     bench = one_hour()
     bench.stream(rows(("09:00", 1.0)))
-    empty = {"count": 0, "sum": 0.0, "avg": None, "min": None, "max": None, "s__count": 0}
+    empty = dict.fromkeys((*ALL, *MORE)) | {"count": 0, "sum": 0.0, "distinct": 0, "s__count": 0}
     assert ask(bench, "12:00", key) == empty
 
 
 def test_every_order_of_arrival_stores_the_same_bytes() -> None:
+    # The order of arrival itself, in which ties are broken, is part of what first and last keep.
+    functions = [*ALL, *(function for function in MORE if function not in ("first", "last", "last_2"))]
     stored = set()
     for order in itertools.permutations([("09:10", 4.0), ("09:20", 3.0), ("09:30", 5.0)]):
-        bench = one_hour()
+        bench = one_hour(functions=functions)
         bench.stream(rows(*order))
         stored.add(bench.stored({"k": 1}))
     assert len(stored) == 1
@@ -117,6 +122,56 @@ def test_the_maximum_of_a_sparse_window() -> None:
     bench = one_hour("15m", None)
     bench.stream(rows(("00:01", 10.0), ("00:06", 3.0), ("00:11", 7.0)))
     assert ask(bench, "00:20")["max"] == 7.0
+
+
+def test_the_deviation_of_large_numbers_does_not_cancel() -> None:
+    bench = one_hour()
+    bench.stream(rows(("09:01", 1e6 + 1), ("09:02", 1e6 + 2), ("09:03", 1e6 + 3)))
+    assert (ask(bench, "10:00")["stddev"], ask(bench, "10:00")["var"]) == (1.0, 1.0)
+    assert ask(bench, "10:01:30")["stddev"] == 1.0  # the tail moves by whole tiles
+    one = one_hour()
+    one.stream(rows(("09:01", 5.0)))
+    assert ask(one, "10:00")["stddev"] is None
+
+
+def test_tiny_numbers_vary_too() -> None:
+    bench = one_hour()
+    bench.stream(rows(("09:01", 1e-9), ("09:02", 3e-9)))
+    assert ask(bench, "10:00")["var"] == pytest.approx(2e-18, rel=1e-3)
+
+
+def titles(*events: tuple[str, str | None]) -> Bench:
+    functions = ["count", "first", "last", "distinct", "last_2"]
+    bench = Bench(
+        FeatureSet(
+            "s", [Entity("k", "int64")], "ts", {"x": "string"}, [Aggregate("x", functions, ["1h"], granularity="5m")]
+        )
+    )
+    bench.stream([{"k": 1, "ts": at(clock), "x": x} for clock, x in events])
+    return bench
+
+
+def test_of_two_events_at_one_time_the_later_offset_is_the_last() -> None:
+    bench = titles(("09:10", "A"), ("09:10", "B"))
+    assert (ask(bench, "10:00")["first"], ask(bench, "10:00")["last"]) == ("A", "B")
+
+
+def test_the_newest_titles_and_how_many_there_are() -> None:
+    answer = ask(titles(*[(f"09:1{place}", title) for place, title in enumerate("ABDAB")]), "10:00")
+    assert (answer["last_2"], answer["distinct"], answer["count"]) == (["B", "A"], 3, 5)
+
+
+def test_no_title_is_no_value() -> None:
+    answer = ask(titles(("09:10", None)), "10:00")
+    assert answer == {"count": 0, "first": None, "last": None, "distinct": 0, "last_2": None}
+
+
+def test_the_largest_values_keep_their_multiplicity() -> None:
+    bench = one_hour()
+    bench.stream(rows(("09:01", 5.0), ("09:20", 5.0), ("09:40", 3.0)))
+    assert ask(bench, "10:00")["top_2"] == [5.0, 5.0]
+    assert ask(bench, "10:20:01")["top_2"] == [5.0, 3.0]
+    assert ask(bench, "10:30")["top_2"] == [3.0]
 
 
 def test_an_event_from_the_future_is_clamped_in_both_stores() -> None:
