@@ -1,8 +1,8 @@
 """The online state of many keys, and its packed form: one value a key, one decode a batch.
 
 A value is a header (format, last offset, max ts, number of events applied, sizes), the latest row of plain
-features, and each ring's tiles, sparse and ascending: state of fixed size first, then the lists. The last offset is
-big-endian and stands first, so that the server can compare two of them as text.
+features, each ring's tiles, sparse and ascending, with their state of fixed size, and at the end the lists of all
+rings. The last offset is big-endian and stands first, so that the server can compare two of them as text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .record_codec import Packer
 from .records import Records
 from .tiles import Tiles
 
-FORMAT = 1
+FORMAT = 2
 NEVER_US = -(2**62)  # max_ts of a key that has no event
 OFFSET_BYTES = slice(1, 9)
 _HEAD = struct.Struct(">Bq")
@@ -87,7 +87,8 @@ def decode(packed: Sequence[bytes | None], layout: Layout) -> States:
             counts[key, ring] = n
             blocks[ring].append(value[at : at + n * kind.itemsize])
             at += n * kind.itemsize
-            for field, parts in lists[ring].items():
+        for n, fields in zip(here, lists, strict=True):
+            for field, parts in fields.items():
                 try:
                     found, at = record_codec.unpack(field, value, at, n)
                 except ValueError:
@@ -117,9 +118,8 @@ def encode(states: States, layout: Layout) -> list[bytes]:
         row = b"" if latest is None else _LATEST.pack(latest.ts_us, latest.offset) + latest.row
         parts = [_HEAD.pack(FORMAT, last_offset), _COUNTS.pack(max_ts, applied, len(row))]
         parts += (sizes.pack(*(ends[key] - starts[key] for _, _, starts, ends, _ in rings)), row)
-        for block, size, starts, ends, packers in rings:
-            parts.append(block[starts[key] * size : ends[key] * size])
-            parts += (packer.block(starts[key], ends[key]) for packer in packers)
+        parts += (block[starts[key] * size : ends[key] * size] for block, size, starts, ends, _ in rings)
+        parts += (packer.block(starts[key], ends[key]) for _, _, starts, ends, packers in rings for packer in packers)
         values.append(b"".join(parts))
     return values
 
