@@ -8,7 +8,7 @@ rings. The last offset is big-endian and stands first, so that the server can co
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -26,8 +26,6 @@ from .tiles import Tiles
 FORMAT = 2
 NEVER_US = -(2**62)  # max_ts of a key that has no event
 OFFSET_BYTES = slice(1, 9)
-_HEAD = struct.Struct(">Bq")
-_COUNTS = struct.Struct("<qqI")
 _LATEST = struct.Struct("<qq")
 
 
@@ -56,72 +54,117 @@ class States:
 
 def decode(packed: Sequence[bytes | None], layout: Layout) -> States:
     """The states behind stored values, None for a key that is not stored; raises `StorageError` on foreign bytes."""
-    keys = len(packed)
-    last_offset = np.full(keys, -1, dtype=np.int64)
-    max_ts = np.full(keys, NEVER_US, dtype=np.int64)
-    applied = np.zeros(keys, dtype=np.int64)
-    latest: list[Latest | None] = [None] * keys
-    counts = np.zeros((keys, len(layout.rings)), dtype=np.int64)
-    blocks: list[list[bytes]] = [[] for _ in layout.rings]
-    lists = [{field: list[Records]() for field in ring.fields if field.kind in LISTED} for ring in layout.rings]
-    kinds = [slot_dtype(ring) for ring in layout.rings]
-    sizes = struct.Struct(f"<{len(layout.rings)}I")
-    for key, value in enumerate(packed):
-        if value is None:
-            continue
-        try:
-            form, last_offset[key] = _HEAD.unpack_from(value)
-            max_ts[key], applied[key], row_bytes = _COUNTS.unpack_from(value, _HEAD.size)
-            at = _HEAD.size + _COUNTS.size
-            here = sizes.unpack_from(value, at)
-            at += sizes.size
-            if row_bytes:
-                ts_us, offset = _LATEST.unpack_from(value, at)
-                latest[key] = Latest(ts_us, offset, value[at + _LATEST.size : at + row_bytes])
-                at += row_bytes
-        except struct.error:
-            form = -1
-        if form != FORMAT:
-            raise _foreign(form)
-        for ring, (n, kind) in enumerate(zip(here, kinds, strict=True)):
-            counts[key, ring] = n
-            blocks[ring].append(value[at : at + n * kind.itemsize])
-            at += n * kind.itemsize
-        for n, fields in zip(here, lists, strict=True):
-            for field, parts in fields.items():
-                try:
-                    found, at = record_codec.unpack(field, value, at, n)
-                except ValueError:
-                    raise _foreign(form) from None
-                parts.append(found)
-        if at != len(value):
-            raise _foreign(form)
+    stored = [(key, value) for key, value in enumerate(packed) if value is not None]
+    keys, values = [key for key, _ in stored], [value for _, value in stored]
+    heads = _heads(values, layout)
+    last_offset = np.full(len(packed), -1, dtype=np.int64)
+    max_ts = np.full(len(packed), NEVER_US, dtype=np.int64)
+    applied = np.zeros(len(packed), dtype=np.int64)
+    counts = np.zeros((len(packed), len(layout.rings)), dtype=np.int64)
+    last_offset[keys], max_ts[keys], applied[keys] = heads["last_offset"], heads["max_ts_us"], heads["applied"]
+    counts[keys] = heads["tiles"]
+    at = heads["row_bytes"].astype(np.int64) + heads.itemsize
+    latest: list[Latest | None] = [None] * len(packed)
+    if layout.plain:
+        for key, value, end in zip(keys, values, at.tolist(), strict=True):
+            if end > heads.itemsize:
+                row = value[heads.itemsize : end]
+                ts_us, offset = _LATEST.unpack_from(row)
+                latest[key] = Latest(ts_us, offset, row[_LATEST.size :])
+    blocks = []
+    for place, ring in enumerate(layout.rings):
+        ends = at + heads["tiles"][:, place].astype(np.int64) * slot_dtype(ring).itemsize
+        bounds = zip(values, at.tolist(), ends.tolist(), strict=True)
+        blocks.append(b"".join([value[start:end] for value, start, end in bounds]))
+        at = ends
+    lists = _lists(values, at.tolist(), heads["tiles"].tolist(), layout)
     rings = tuple(
-        _unpacked(b"".join(blocks[place]), kinds[place], ring, counts[:, place], lists[place])
-        for place, ring in enumerate(layout.rings)
+        _unpacked(block, ring, counts[:, place], lists[place])
+        for place, (block, ring) in enumerate(zip(blocks, layout.rings, strict=True))
     )
     return States(last_offset, max_ts, applied, latest, rings)
 
 
 def encode(states: States, layout: Layout) -> list[bytes]:
     """The packed value of every key; equal states give equal bytes."""
-    sizes = struct.Struct(f"<{len(layout.rings)}I")
-    rings = []
-    for tiles, ring in zip(states.rings, layout.rings, strict=True):
+    rows = [
+        b"" if latest is None else _LATEST.pack(latest.ts_us, latest.offset) + latest.row for latest in states.latest
+    ]
+    heads = np.empty(len(states), dtype=_head_dtype(len(layout.rings)))
+    heads["format"] = FORMAT
+    heads["last_offset"], heads["max_ts_us"], heads["applied"] = states.last_offset, states.max_ts_us, states.applied
+    heads["row_bytes"] = [len(row) for row in rows]
+    parts: list[list[bytes]] = [rows]
+    lists: list[list[bytes]] = []
+    for place, (tiles, ring) in enumerate(zip(states.rings, layout.rings, strict=True)):
         starts, ends = tiles.spans(len(states))
-        packers = [Packer(field, column) for field in ring.fields if isinstance(column := tiles.fields[field], Records)]
-        rings.append((_packed(tiles, ring), slot_dtype(ring).itemsize, starts.tolist(), ends.tolist(), packers))
-    values = []
-    heads = zip(states.last_offset.tolist(), states.max_ts_us.tolist(), states.applied.tolist(), strict=True)
-    for key, (last_offset, max_ts, applied) in enumerate(heads):
-        latest = states.latest[key]
-        row = b"" if latest is None else _LATEST.pack(latest.ts_us, latest.offset) + latest.row
-        parts = [_HEAD.pack(FORMAT, last_offset), _COUNTS.pack(max_ts, applied, len(row))]
-        parts += (sizes.pack(*(ends[key] - starts[key] for _, _, starts, ends, _ in rings)), row)
-        parts += (block[starts[key] * size : ends[key] * size] for block, size, starts, ends, _ in rings)
-        parts += (packer.block(starts[key], ends[key]) for _, _, starts, ends, packers in rings for packer in packers)
-        values.append(b"".join(parts))
-    return values
+        heads["tiles"][:, place] = ends - starts
+        parts.append(_cut(_packed(tiles, ring), slot_dtype(ring).itemsize, starts.tolist(), ends.tolist()))
+        for field in ring.fields:
+            column = tiles.fields[field]
+            if isinstance(column, Records):
+                packer = Packer(field, column)
+                lists.append(list(map(packer.block, starts.tolist(), ends.tolist())))
+    first = _cut(heads.tobytes(), heads.itemsize, range(len(rows)), range(1, len(rows) + 1))
+    return list(map(b"".join, zip(first, *parts, *lists, strict=True)))
+
+
+def _cut(block: bytes, size: int, starts: Iterable[int], ends: Iterable[int]) -> list[bytes]:
+    return [block[start * size : end * size] for start, end in zip(starts, ends, strict=True)]
+
+
+def _heads(values: list[bytes], layout: Layout) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """The headers; raises `StorageError` where one or a length does not fit."""
+    kind = _head_dtype(len(layout.rings))
+    block = b"".join([value[: kind.itemsize] for value in values])
+    if len(block) != kind.itemsize * len(values):
+        raise _foreign(-1)
+    heads = np.frombuffer(block, dtype=kind)
+    known = heads["format"] == FORMAT
+    if not known.all():
+        raise _foreign(int(heads["format"][~known][0]))
+    sizes = np.array([slot_dtype(ring).itemsize for ring in layout.rings], dtype=np.int64)
+    least = kind.itemsize + heads["row_bytes"] + heads["tiles"].astype(np.int64) @ sizes
+    lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
+    listed = any(field.kind in LISTED for ring in layout.rings for field in ring.fields)
+    if (lengths < least).any() or (not listed and (lengths > least).any()):
+        raise _foreign(FORMAT)
+    return heads
+
+
+def _lists(
+    values: list[bytes], at: list[int], tiles: list[list[int]], layout: Layout
+) -> list[dict[Field, list[Records]]]:
+    """By ring and field, the lists of each stored key."""
+    found = [{field: list[Records]() for field in ring.fields if field.kind in LISTED} for ring in layout.rings]
+    if not any(found):
+        return found
+    for value, begin, here in zip(values, at, tiles, strict=True):
+        end = begin
+        for count, fields in zip(here, found, strict=True):
+            for field, parts in fields.items():
+                try:
+                    records, end = record_codec.unpack(field, value, end, count)
+                except ValueError:
+                    raise _foreign(FORMAT) from None
+                parts.append(records)
+        if end != len(value):
+            raise _foreign(FORMAT)
+    return found
+
+
+@cache
+def _head_dtype(rings: int) -> np.dtype[np.void]:
+    return np.dtype(
+        [
+            ("format", "|u1"),
+            ("last_offset", ">i8"),
+            ("max_ts_us", "<i8"),
+            ("applied", "<i8"),
+            ("row_bytes", "<u4"),
+            ("tiles", "<u4", (rings,)),
+        ]
+    )
 
 
 @cache
@@ -150,10 +193,8 @@ def _packed(tiles: Tiles, ring: Ring) -> bytes:
     return slots.tobytes()
 
 
-def _unpacked(
-    block: bytes, kind: np.dtype[np.void], ring: Ring, counts: Int64s, lists: dict[Field, list[Records]]
-) -> Tiles:
-    slots = np.frombuffer(block, dtype=kind)
+def _unpacked(block: bytes, ring: Ring, counts: Int64s, lists: dict[Field, list[Records]]) -> Tiles:
+    slots = np.frombuffer(block, dtype=slot_dtype(ring))
     codes = np.repeat(np.arange(len(counts)), counts)
     listed = {field: record_codec.joined(field, parts) for field, parts in lists.items()}
     return Tiles(codes, np.ascontiguousarray(slots["tile"]), _fields(slots, ring) | listed)
