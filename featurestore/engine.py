@@ -15,7 +15,7 @@ from . import fields as state
 from . import tiles as ring_tiles
 from .fields import Int64s
 from .layout import Layout
-from .row_codec import pack_row
+from .row_codec import pack_rows
 from .states import Latest, States, decode
 
 
@@ -69,21 +69,16 @@ def _latest(states: States, events: Events, layout: Layout) -> list[Latest | Non
     order = np.lexsort((events.offsets, events.ts_us, events.codes))
     codes = events.codes[order]
     winners = order[np.flatnonzero(np.append(codes[1:] != codes[:-1], True))]
-    names = [name for name, _ in layout.plain]
-    dtypes = [dtype for _, dtype in layout.plain]
-    plain = events.frame.select(
-        pl.col(name).dt.epoch("us") if dtype == "timestamp" else pl.col(name) for name, dtype in layout.plain
-    )
+    plain = events.frame.select(name for name, _ in layout.plain)
     latest = list(states.latest)
-    rows = plain[winners].select(names).iter_rows()
     for code, ts_us, offset, row in zip(
         events.codes[winners].tolist(),
         events.ts_us[winners].tolist(),
         events.offsets[winners].tolist(),
-        rows,
+        pack_rows(plain[winners], [dtype for _, dtype in layout.plain]),
         strict=True,
     ):
         known = latest[code]
         if known is None or (ts_us, offset) > (known.ts_us, known.offset):
-            latest[code] = Latest(ts_us, offset, pack_row(row, dtypes))
+            latest[code] = Latest(ts_us, offset, row)
     return latest

@@ -35,7 +35,7 @@ def row_key(entities: Sequence[Entity], row: Mapping[str, object], *, owner: str
     for entity in sorted(entities, key=lambda entity: entity.name):
         value = row.get(entity.name)
         if entity.dtype == "string" and isinstance(value, str):
-            parts.append(f"{entity.name}=s{_escape(value)}")
+            parts.append(f"{entity.name}=s{escaped(value)}")
         elif entity.dtype == "int64" and isinstance(value, int) and not isinstance(value, bool):
             parts.append(f"{entity.name}=i{value}")
         elif value is None:
@@ -61,5 +61,6 @@ def frame_keys(entities: Sequence[Entity], frame: pl.DataFrame) -> pl.Series:
     return frame.select(pl.concat_str(parts, separator="|").alias("key")).to_series()
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text as it stands in a key: what separates the parts of a key is marked."""
     return text.replace("\\", "\\\\").replace("|", "\\|")

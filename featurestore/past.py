@@ -11,9 +11,9 @@ import polars as pl
 from .catalog import AppliedSet
 from .feature_vector import FeatureVector
 from .offline import Compacted, OfflineStore
-from .online_read import resolve
 from .pins import PinBook, pinned_set
 from .training_set import TrainingSet, build
+from .wanted import resolve
 
 if TYPE_CHECKING:
     from ..runtime.sql_catalog import Catalog

@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 import redis
 
 from ..runtime import redis_client
+from ..runtime.redis_link import RedisLinks
 from ..runtime.settings import Settings
 from .leases import Lease, fenced
 from .online import TAKEN_MS, TAKER
@@ -35,6 +36,7 @@ class RedisOnlineStore:
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._settings = settings
+        self._links = RedisLinks(client)
         self._put = client.register_script(_PUT)
         self.leases = RedisLeases(client, settings)
 
@@ -46,8 +48,12 @@ class RedisOnlineStore:
         """The values, None where there is none; one MGET."""
         if not keys:
             return []
-        with redis_client.translated(self._settings):
-            return cast("list[bytes | None]", self._client.mget(list(keys)))
+        try:
+            return self._links.values(keys)
+        except redis.exceptions.RedisError:
+            # A link breaks when the server restarts: the client knows how to wait for it, and whom to blame.
+            with redis_client.translated(self._settings):
+                return cast("list[bytes | None]", self._client.mget(list(keys)))
 
     def write(self, values: Iterable[tuple[bytes, bytes]], *, lease: Lease) -> None:
         """Stores each value unless its key has a newer offset already."""
@@ -63,6 +69,7 @@ class RedisOnlineStore:
 
     def close(self) -> None:
         """Gives the connections back."""
+        self._links.close()
         self._client.close()
 
     def erase(self, prefix: bytes) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +23,13 @@ from .feature_set import FeatureSet
 from .feature_vector import FeatureVector
 from .ingest import Rows, accept, by_partition
 from .log import DeadLetter, EventLog
-from .online_read import VectorReader, resolve
+from .online_read import VectorReader
+from .online_result import OnlineResult
 from .past import Past
+from .requests import Rows as Requested
 from .stream import Stream
 from .training_set import TrainingSet
+from .wanted import resolve
 from .worker import Stores
 
 if TYPE_CHECKING:
@@ -141,9 +144,9 @@ class FeatureStore:
         """The vector, checked and compiled for many online reads."""
         return VectorReader(vector, resolve(vector, self.get), self._online)
 
-    def get_online_features(self, vector: FeatureVector, rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
-        """The vector's features for each request, in one round trip."""
-        return self.vector_reader(vector).frame(rows)
+    def get_online_features(self, vector: FeatureVector, rows: Requested) -> OnlineResult:
+        """The vector's features for each request (rows, or a mapping of columns), in one round trip."""
+        return self.vector_reader(vector).get(rows)
 
     def get_historical_features(
         self, vector: FeatureVector, labels: pl.DataFrame, *, pins: Mapping[str, int] | None = None

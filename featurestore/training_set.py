@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from ..runtime.errors import InputError, did_you_mean
 from .as_of import History, Spine, history, latest_rows, windowed_values
+from .columns import series
 from .feature_vector import FeatureVector
 from .offline import OFFSET, OfflineStore
-from .online_read import Wanted, series
 from .pins import Cut
 from .schema import conform, polars_type
+from .wanted import Wanted
 
 if TYPE_CHECKING:
     import pandas
@@ -116,7 +117,7 @@ def _set_columns(
     spine = Spine(codes, q_us)
     made: dict[str, pl.Series] = {}
     for name, values in windowed_values(past, spine, windowed).items():
-        made[names[name]] = series(values)
+        made[names[name]] = series(values, item.applied.feature_types[name])
     if plain:
         rows = latest_rows(past, spine, applied.ttl_us)
         index = pl.Series(np.where(rows < 0, 0, rows)).set(pl.Series(rows < 0), None)

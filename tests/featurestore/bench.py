@@ -17,8 +17,9 @@ from eagleray.featurestore.ingest import accept, by_partition
 from eagleray.featurestore.log import MemoryLog
 from eagleray.featurestore.offline import MemoryOfflineStore
 from eagleray.featurestore.online import MemoryOnlineStore
-from eagleray.featurestore.online_read import VectorReader, resolve
+from eagleray.featurestore.online_read import VectorReader
 from eagleray.featurestore.training_set import build
+from eagleray.featurestore.wanted import resolve
 from eagleray.featurestore.worker import Stores, Worker
 
 FAR_FUTURE_US = 2**60

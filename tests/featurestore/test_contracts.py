@@ -91,6 +91,18 @@ class TestOnlineStore:
         assert online.read([prefix + b"1"]) == [None]
 
 
+@pytest.mark.parametrize("server", ["valkey", "redis_server"], indirect=True)
+def test_a_broken_connection_is_made_again(server: Settings) -> None:
+    key = uuid.uuid4().bytes
+    with redis_client.connect(server) as client, redis_client.connect(server, retries=3) as used:
+        online = RedisOnlineStore(used, server)
+        online.write([(key, stored(1))], lease=online.lease("x"))
+        for _ in range(2):
+            assert online.read([key]) == [stored(1)]
+            client.client_kill_filter(_type="normal", skipme=True)
+        assert online.read([key]) == [stored(1)]
+
+
 class TestEventLog:
     def test_offsets_ascend_and_reading_resumes_after_one(self, log: EventLog) -> None:
         first = log.append({0: frame(3), 1: frame(1)})

@@ -95,7 +95,7 @@ def test_batch_then_stream_then_both_reads_agree(store: FeatureStore) -> None:
     assert stream.events == 1
     training = store.get_historical_features(features, pl.DataFrame(asked))
     assert training.to_polars().columns[:3] == ["card", "ts", "amount"]
-    assert same_bits(online, training.to_polars().select(training.feature_names))
+    assert same_bits(online.to_polars(), training.to_polars().select(training.feature_names))
     assert online["cards__amount_count_1h"].to_list() == [11, 10, 0]
     assert online["ratio"].to_list() == [5.0 / 57.0, 5.0 / 58.0, None]
     assert training.pins == {"cards.v1": 1}

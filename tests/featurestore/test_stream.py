@@ -104,7 +104,7 @@ def counted(store: FeatureStore) -> float:
     vector = FeatureVector("v", ["clicks:*"], event_time="ts")
     moments = asked.with_columns(pl.col("ts").cast(pl.Datetime("us", "UTC")))
     offline = store.get_historical_features(vector, moments).to_polars()
-    online = store.get_online_features(vector, asked.to_dicts())
+    online = store.get_online_features(vector, asked.to_dicts()).to_polars()
     assert online.equals(offline.select(online.columns))
     return float(online["clicks__x_sum_1h"].sum())
 
