@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from . import fields as state
-from .fields import Int64s
+from .event_order import event_order
+from .fields import Fields, Int64s
 from .finalize import Values, finalize
 from .layout import WindowedFeature
 
@@ -22,6 +24,11 @@ class History:
     offsets: Int64s
     frame: pl.DataFrame
 
+    def spans(self, spine: Spine) -> tuple[Int64s, Int64s]:
+        """Where the events of each question's key begin and end."""
+        known = spine.codes >= 0
+        return self.begins[spine.codes * known] * known, self.begins[(spine.codes + 1) * known] * known
+
 
 @dataclass(frozen=True, slots=True)
 class Spine:
@@ -32,15 +39,25 @@ class Spine:
 
 
 def history(codes: Int64s, ts_us: Int64s, offsets: Int64s, frame: pl.DataFrame) -> History:
-    """Sorts events; `codes` are 0 .. keys-1."""
-    order = np.lexsort((offsets, ts_us, codes))
+    """Sorts events; `codes` are 0 .. keys-1, and -1 for events of keys that nobody asks about."""
+    asked = np.flatnonzero(codes >= 0)
+    order = asked[event_order(codes[asked], ts_us[asked], offsets[asked])]
     keys = int(codes.max()) + 1 if len(codes) else 0
     begins = np.searchsorted(codes[order], np.arange(keys + 1))
     return History(begins, ts_us[order], offsets[order], frame[order])
 
 
-def windowed_values(past: History, spine: Spine, wanted: list[WindowedFeature]) -> dict[str, Values | pl.Series]:
-    """One value a question and feature; equal to the bit to what the online store computes from its tiles."""
+def windowed_values(
+    past: History,
+    spine: Spine,
+    wanted: list[WindowedFeature],
+    *,
+    over: Callable[[Fields, Int64s, Int64s], Fields] = state.over_ranges,
+) -> dict[str, Values | pl.Series]:
+    """One value a question and feature; equal to the bit to what the online store computes from its tiles.
+
+    `over` merges a range of events a question: all of them, unless it leaves out what must not be seen.
+    """
     made: dict[str, Values | pl.Series] = {}
     needed = tuple(sorted({field for feature in wanted for field in feature.fields}))
     events = state.of_events(past.frame, needed, state.Moments(past.ts_us, past.offsets))
@@ -50,35 +67,33 @@ def windowed_values(past: History, spine: Spine, wanted: list[WindowedFeature]) 
             past, spine, (spine.q_us - window.length_us) // window.granularity_us * window.granularity_us
         )
         here = [feature for feature in wanted if feature.window == window]
-        merged = state.over_ranges({field: events[field] for f in here for field in f.fields}, tails, heads)
+        merged = over({field: events[field] for f in here for field in f.fields}, tails, heads)
         for feature in here:
             made[feature.name] = finalize(feature, merged)
     return made
 
 
-def latest_rows(past: History, spine: Spine, ttl_us: int | None) -> Int64s:
-    """The position of the newest row before each moment, -1 where there is none or it is older than the ttl."""
-    heads = _positions(past, spine, spine.q_us)
-    begins = _begins(past, spine)
-    rows = np.where(heads > begins, heads - 1, -1)
+def latest_rows(
+    past: History,
+    spine: Spine,
+    ttl_us: int | None,
+    *,
+    seen: Callable[[Int64s, Int64s], Int64s] | None = None,
+) -> Int64s:
+    """The position of the newest row before each moment, -1 where there is none or it is older than the ttl.
+
+    `seen` finds the newest row of a range a question, where not all of them may be seen.
+    """
+    begins, heads = past.spans(spine)[0], _positions(past, spine, spine.q_us)
+    rows = np.where(heads > begins, heads - 1, -1) if seen is None else seen(begins, heads)
     if ttl_us is not None and len(past.ts_us):
         rows = np.where(spine.q_us - past.ts_us[rows] <= ttl_us, rows, -1)
     return rows
 
 
-def _begins(past: History, spine: Spine) -> Int64s:
-    return past.begins[spine.codes] if len(past.begins) > 1 else np.zeros(len(spine.codes), dtype=np.int64)
-
-
 def _positions(past: History, spine: Spine, moments_us: Int64s) -> Int64s:
     """The position of each key's first event at or after the moment; by halving, all questions at once."""
-    low = _begins(past, spine).copy()
-    high = low.copy()
-    known = spine.codes >= 0
-    if len(past.begins) > 1:
-        high[known] = past.begins[spine.codes[known] + 1]
-    low[~known] = 0
-    high[~known] = 0
+    low, high = past.spans(spine)
     while True:
         open_ = np.flatnonzero(low < high)
         if not len(open_):

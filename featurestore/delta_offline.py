@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from ..runtime.errors import StorageError
@@ -16,6 +16,8 @@ from .offline import OFFSET, PARTITION, Compacted, unknown_version, unseen, want
 # Files stay in the order of their commits, which is nearly that of time: reads of the newest days skip the others.
 # Sorted by key instead, such a read took 2.5 times as long and the reading of one key a third.
 FILE_BYTES = 128 << 20
+# Read in a third of zstd's time at some 1.3 times its size.
+WRITTEN = WriterProperties(compression="LZ4_RAW")
 TAIL_BYTES = 32 << 20  # what merging on the way aims at: bounds how much a stream's worker rewrites at once
 MERGE_AT_FILES = 64
 
@@ -50,6 +52,7 @@ class DeltaOfflineStore:
                 fresh.to_arrow(),
                 mode="append",
                 configuration=_configuration(fresh) if opened is None else None,
+                writer_properties=WRITTEN,
                 commit_properties=CommitProperties(app_transactions=news),
             )
         if opened is not None:
@@ -139,7 +142,7 @@ class DeltaOfflineStore:
 
 
 def _merge(opened: DeltaTable, file_bytes: int) -> None:
-    opened.optimize.compact(target_size=file_bytes)
+    opened.optimize.compact(target_size=file_bytes, writer_properties=WRITTEN)
     opened.vacuum(dry_run=False)  # what was replaced more than a week ago
 
 

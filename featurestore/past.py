@@ -12,7 +12,7 @@ from .catalog import AppliedSet
 from .feature_vector import FeatureVector
 from .offline import Compacted, OfflineStore
 from .pins import PinBook, pinned_set
-from .training_set import TrainingSet, build
+from .training_set import AsOf, TrainingSet, build
 from .wanted import resolve
 
 if TYPE_CHECKING:
@@ -29,7 +29,12 @@ class Past:
     versions: Callable[[str], list[AppliedSet]]
 
     def training_set(
-        self, vector: FeatureVector, labels: pl.DataFrame, *, pins: Mapping[str, int] | None = None
+        self,
+        vector: FeatureVector,
+        labels: pl.DataFrame,
+        *,
+        pins: Mapping[str, int] | None = None,
+        as_of: AsOf = "event",
     ) -> TrainingSet:
         """The labels with the vector's features; from the active versions as they are, or as the pins say."""
         book = PinBook(self.catalog, self.offline)
@@ -39,7 +44,7 @@ class Past:
         else:
             wanted = resolve(vector, lambda name: pinned_set(name, pins, self.versions))
             cuts = {item.applied.label: book.found(item.applied, pins[item.applied.label]) for item in wanted}
-        return build(vector, labels, wanted=wanted, offline=self.offline, cuts=cuts)
+        return build(vector, labels, wanted=wanted, offline=self.offline, cuts=cuts, as_of=as_of)
 
     def compact(self, name: str) -> Compacted:
         """Merges the files of every version of a feature set; training sets pinned to it stay as they are."""

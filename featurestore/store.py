@@ -28,7 +28,7 @@ from .online_result import OnlineResult
 from .past import Past
 from .requests import Rows as Requested
 from .stream import Stream
-from .training_set import TrainingSet
+from .training_set import AsOf, TrainingSet
 from .wanted import resolve
 from .worker import Stores
 
@@ -149,13 +149,19 @@ class FeatureStore:
         return self.vector_reader(vector).get(rows)
 
     def get_historical_features(
-        self, vector: FeatureVector, labels: pl.DataFrame, *, pins: Mapping[str, int] | None = None
+        self,
+        vector: FeatureVector,
+        labels: pl.DataFrame,
+        *,
+        pins: Mapping[str, int] | None = None,
+        as_of: AsOf = "event",
     ) -> TrainingSet:
         """The labels with each feature as it was at their moment; equal to the bit to what serving saw.
 
         With the `pins` of a training set made before it is rebuilt from the same versions and the same events.
+        Late events count by their event time; as of "knowledge" only once they had been applied, as in serving.
         """
-        return self._past.training_set(vector, labels, pins=pins)
+        return self._past.training_set(vector, labels, pins=pins, as_of=as_of)
 
     def compact(self, name: str) -> Compacted:
         """Merges the small files of a set's offline tables, as appends do now and then; pins go on to hold."""

@@ -1,0 +1,129 @@
+"""One feature set joined to labels: its columns as they were at each label's moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from . import fields as state
+from .as_of import History, Spine, history, latest_rows, windowed_values
+from .catalog import AppliedSet
+from .columns import series
+from .fields import Int64s
+from .layout import WindowedFeature
+from .offline import OFFSET, PARTITION
+from .schema import polars_type
+from .sight import Sight, as_served
+from .wanted import Wanted
+
+Read = Callable[..., pl.DataFrame]  # OfflineStore.read, of one cut
+_ROW = (pl.col(OFFSET).cast(pl.Int64) * 2**16 + pl.col(PARTITION)).alias("_row")  # a row's own number in its table
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Which events a question may see: those whose `column` (a place or a moment in the log) is below its entry."""
+
+    column: str
+    below: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Labels as a join sees them: a frame with the entity columns and a moment a row."""
+
+    frame: pl.DataFrame
+    q_us: Int64s
+    bound: Bound | None = None
+
+
+def set_columns(item: Wanted, asked: Questions, read: Read) -> dict[str, pl.Series]:
+    """The wanted features of one set, named as in a training set; one entry a question, none is lost."""
+    applied, names = item.applied, {ref.feature: ref.column for ref in item.refs}
+    windowed = [feature for feature in applied.layout.windowed if feature.name in names]
+    plain = [name for name, _ in applied.layout.plain if name in names]
+    # Of latest values alone, the rows that win are found by key and moment, and only those are read whole.
+    slim = not windowed
+    used = [PARTITION] if slim else [f.column for f in windowed if f.column in applied.columns] + plain
+    used += [] if asked.bound is None else [asked.bound.column]
+    entities = [entity.name for entity in applied.entities]
+    oldest = _oldest(applied, windowed, asked, latest=bool(plain))
+    columns = list(dict.fromkeys([*entities, applied.timestamp, OFFSET, *used]))
+    past, spine = _coded(_typed(read(applied.full_name, columns, from_us=oldest), applied), asked, applied)
+    sight = None
+    if asked.bound is not None:
+        sight = Sight(_whole(past.frame[asked.bound.column]), asked.bound.below)
+        spine = as_served(past, spine, sight)
+    over = state.over_ranges if sight is None else sight.over_ranges
+    values = windowed_values(past, spine, windowed, over=over)
+    made = {names[name]: series(column, applied.feature_types[name]) for name, column in values.items()}
+    if plain:
+        rows = latest_rows(past, spine, applied.ttl_us, seen=None if sight is None else sight.newest)
+        latest = past.frame
+        if slim:
+            latest, rows = _fetched(
+                past,
+                rows,
+                applied,
+                lambda row: read(applied.full_name, [*plain, PARTITION, OFFSET], from_us=oldest, where=row),
+            )
+        index = pl.Series(np.where(rows < 0, 0, rows)).set(pl.Series(rows < 0), None)
+        for name in plain:
+            column = latest[name]
+            made[names[name]] = column.gather(index) if len(column) else column.clear(len(rows))
+    return made
+
+
+def _oldest(
+    applied: AppliedSet, windowed: list[WindowedFeature], asked: Questions, *, latest: bool
+) -> tuple[str, int] | None:
+    # Windows alone need no event older than the earliest window; a latest value may be of any age.
+    if not len(asked.q_us) or (latest and applied.ttl_us is None):
+        return None
+    reaches_us = [feature.window.length_us + feature.window.granularity_us for feature in windowed]
+    return applied.timestamp, int(asked.q_us.min()) - max([*reaches_us, applied.ttl_us or 0])
+
+
+def _coded(events: pl.DataFrame, asked: Questions, applied: AppliedSet) -> tuple[History, Spine]:
+    """The events of the keys asked for as a history, and the questions with their keys' codes in it."""
+    entities = [entity.name for entity in applied.entities]
+    keys = asked.frame.select(entities).unique(maintain_order=True).with_row_index("_code")
+
+    def codes(frame: pl.DataFrame) -> Int64s:
+        found = frame.select(entities).join(keys, on=entities, how="left", maintain_order="left")["_code"]
+        return found.cast(pl.Int64).fill_null(-1).to_numpy()
+
+    ts_us, offsets = events[applied.timestamp].dt.epoch("us").to_numpy(), _whole(events[OFFSET])
+    past = history(codes(events), ts_us, offsets, events)
+    asked_codes = codes(asked.frame)
+    # A key without events has no place among the others'.
+    return past, Spine(np.where(asked_codes < len(past.begins) - 1, asked_codes, -1), asked.q_us)
+
+
+def _fetched(
+    past: History, rows: Int64s, applied: AppliedSet, read: Callable[[pl.Expr], pl.DataFrame]
+) -> tuple[pl.DataFrame, Int64s]:
+    """The rows at these positions (-1: none) read whole, and each one's position among what was read."""
+    numbers = past.frame.select(_ROW).to_series().to_numpy()
+    asked = numbers[rows] if len(numbers) else rows
+    latest = _typed(read(_ROW.is_in(pl.Series(np.unique(asked[rows >= 0])).implode())), applied)
+    found = latest.select(_ROW).to_series().to_numpy()
+    order = np.argsort(found)
+    places = np.searchsorted(found, asked, sorter=order)
+    places = order[np.minimum(places, len(order) - 1)] if len(order) else places
+    # A row may be gone between the two reads: an erasure.
+    hit = (rows >= 0) & (found[places] == asked) if len(order) else np.zeros(len(rows), dtype=bool)
+    return latest, np.where(hit, places, -1)
+
+
+def _typed(events: pl.DataFrame, applied: AppliedSet) -> pl.DataFrame:
+    internal = {PARTITION: pl.Int64, OFFSET: pl.Int64}
+    types = {name: polars_type(dtype) for name, dtype in applied.columns.items()} | internal
+    return events.cast({name: types[name] for name in events.columns if name in types})
+
+
+def _whole(column: pl.Series) -> Int64s:
+    return (column.dt.epoch("us") if isinstance(column.dtype, pl.Datetime) else column).cast(pl.Int64).to_numpy()
