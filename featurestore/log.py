@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import polars as pl
 
 Offsets = Mapping[int, int]  # by partition
+Runs = Mapping[int, str]
+
+EVENTS_A_BATCH, BYTES_A_BATCH = 10_000, 4 << 20  # what a worker can take at once; one row may be more
+BYTES_A_READ = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,43 +34,78 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A row that was put aside, as JSON, and why."""
+    """A row that was put aside, as JSON, and why; `place` is its partition and offset where it had reached the log.
+
+    `id` is how the log knows it, once it is buried.
+    """
 
     reason: str
     row: str
+    place: tuple[int, int] | None = None
+    id: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a partition holds in memory: events that the offline table may not have yet."""
+
+    events: int
+    bytes: int
 
 
 class EventLog(Protocol):
     """One log a feature set version; all events of a key go to one partition. Every call is one round trip."""
 
-    partitions: int
+    @property
+    def partitions(self) -> int:
+        """How many there are, for ever."""
 
-    def append(self, parts: Mapping[int, pl.DataFrame]) -> list[Batch]:
-        """Adds each partition's events at its next offsets; atomic within a partition."""
+    def append(self, parts: Mapping[int, pl.DataFrame], *, token: str = "") -> list[Batch]:
+        """Adds each partition's events at its next offsets; atomic within a partition.
 
-    def reserve(self, counts: Mapping[int, int]) -> Offsets:
-        """Takes offsets for events that are stored elsewhere (a batch ingestion); the first of each partition."""
+        Repeated with the same token (within a day) it adds nothing and gives the same offsets.
+        """
 
-    def read(self, after: Offsets, *, batches: int) -> list[Batch]:
-        """The next batches of each partition whose first offset lies beyond `after`; at most so many each."""
+    def runs(self) -> Runs:
+        """Names the run of the server that each partition is on; one that was started anew may have lost a second."""
+
+    def read(self, after: Offsets, *, events: int, runs: Runs | None = None) -> list[Batch]:
+        """The next batches of each partition whose first offset lies beyond `after`, until they hold so many events.
+
+        A partition that has any gives one at least, and no more than some `BYTES_A_READ` bytes.
+        What is no batch (another program's bytes) is put aside as a dead letter and gone from the log. Raises `Fenced`
+        when a server has been started anew since `runs`: what the caller knows of it may be wrong.
+        """
 
     def ends(self) -> Offsets:
         """The last offset of each partition that was given to an event, -1 for none."""
 
+    def raise_to(self, ends: Offsets) -> None:
+        """No event to come gets an offset at or before these: a store knows them already."""
+
     def checkpoints(self) -> Offsets:
         """The last offset of each partition whose effect is stored online, -1 for none."""
 
-    def advance(self, ends: Offsets) -> None:
-        """Moves the checkpoints; never backwards."""
+    def advance(self, ends: Offsets, *, runs: Runs | None = None) -> None:
+        """Moves the checkpoints; never backwards. Raises `Fenced` as `read` does."""
 
     def trim(self, ends: Offsets) -> None:
         """Drops events at or before these offsets: they are stored elsewhere by now."""
 
+    def held(self) -> Mapping[int, Held]:
+        """How much each partition holds."""
+
+    def waiting_since_ms(self, after: Offsets) -> Mapping[int, int | None]:
+        """When the oldest batch beyond these offsets was appended (Unix time by the log's clock), None for none."""
+
     def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Puts rows aside."""
+        """Puts rows aside; one that has a place is there once, however often it is buried."""
 
     def buried(self, *, most: int = 100) -> list[DeadLetter]:
         """The rows put aside, newest last."""
+
+    def forget(self, letters: Sequence[DeadLetter]) -> None:
+        """Drops letters that `buried` gave: they were dealt with."""
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -72,48 +113,69 @@ def partition_of(key: str, partitions: int) -> int:
     return zlib.crc32(key.encode()) % partitions
 
 
+def pieces(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """A frame as batches that a worker can hold, in order; nothing for an empty one."""
+    size = max(1, int(frame.estimated_size()))
+    rows = max(1, min(EVENTS_A_BATCH, frame.height * BYTES_A_BATCH // size))
+    return (frame[first : first + rows] for first in range(0, frame.height, rows))
+
+
 class MemoryLog:
     """The same contract in one process's memory."""
 
-    def __init__(self, partitions: int = 4) -> None:
+    def __init__(self, partitions: int = 4, *, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self.partitions = partitions
-        self._batches: list[list[Batch]] = [[] for _ in range(partitions)]
+        self._now_ms = now_ms
+        self._batches: list[list[tuple[Batch, int]]] = [[] for _ in range(partitions)]
         self._next = [0] * partitions
         self._checkpoints = [-1] * partitions
         self._letters: list[DeadLetter] = []
+        self._ids = itertools.count()
+        self._tokens: dict[str, list[Batch]] = {}
 
-    def append(self, parts: Mapping[int, pl.DataFrame]) -> list[Batch]:
+    def append(self, parts: Mapping[int, pl.DataFrame], *, token: str = "") -> list[Batch]:
         """Adds each partition's events at its next offsets."""
-        first = self.reserve({partition: frame.height for partition, frame in parts.items()})
-        added = [Batch(partition, first[partition], frame) for partition, frame in parts.items()]
-        for batch in added:
-            self._batches[batch.partition].append(batch)
+        if token and token in self._tokens:
+            return self._tokens[token]
+        added = []
+        for partition, frame in parts.items():
+            added.append(Batch(partition, self._next[partition], frame))
+            for piece in pieces(frame):
+                self._batches[partition].append((Batch(partition, self._next[partition], piece), self._now_ms()))
+                self._next[partition] += piece.height
+        if token:
+            self._tokens[token] = added
         return added
 
-    def reserve(self, counts: Mapping[int, int]) -> Offsets:
-        """Takes offsets; the first of each partition."""
-        first = {partition: self._next[partition] for partition in counts}
-        for partition, count in counts.items():
-            self._next[partition] += count
-        return first
+    def runs(self) -> Runs:
+        """This process lives once."""
+        return dict.fromkeys(range(self.partitions), "")
 
-    def read(self, after: Offsets, *, batches: int) -> list[Batch]:
+    def read(self, after: Offsets, *, events: int, runs: Runs | None = None) -> list[Batch]:
         """The next batches of each partition."""
-        return [
-            batch
-            for partition, offset in after.items()
-            for batch in [b for b in self._batches[partition] if b.first > offset][:batches]
-        ]
+        found = []
+        for partition, offset in after.items():
+            enough = events
+            for batch, _ in self._batches[partition]:
+                if batch.first > offset and enough > 0:
+                    found.append(batch)
+                    enough -= batch.frame.height
+        return found
 
     def ends(self) -> Offsets:
         """The last offset of each partition that was given to an event."""
         return {partition: following - 1 for partition, following in enumerate(self._next)}
 
+    def raise_to(self, ends: Offsets) -> None:
+        """No event to come gets an offset at or before these."""
+        for partition, offset in ends.items():
+            self._next[partition] = max(self._next[partition], offset + 1)
+
     def checkpoints(self) -> Offsets:
         """The last offset of each partition whose effect is stored online."""
         return dict(enumerate(self._checkpoints))
 
-    def advance(self, ends: Offsets) -> None:
+    def advance(self, ends: Offsets, *, runs: Runs | None = None) -> None:
         """Moves the checkpoints."""
         for partition, offset in ends.items():
             self._checkpoints[partition] = max(self._checkpoints[partition], offset)
@@ -121,12 +183,34 @@ class MemoryLog:
     def trim(self, ends: Offsets) -> None:
         """Drops events at or before these offsets."""
         for partition, offset in ends.items():
-            self._batches[partition] = [batch for batch in self._batches[partition] if batch.last > offset]
+            self._batches[partition] = [pair for pair in self._batches[partition] if pair[0].first > offset]
+
+    def held(self) -> Mapping[int, Held]:
+        """How much each partition holds."""
+        frames = [[batch.frame for batch, _ in pairs] for pairs in self._batches]
+        return {
+            partition: Held(sum(f.height for f in found), sum(int(f.estimated_size()) for f in found))
+            for partition, found in enumerate(frames)
+        }
+
+    def waiting_since_ms(self, after: Offsets) -> Mapping[int, int | None]:
+        """When the oldest batch beyond these offsets was appended."""
+        return {
+            partition: next((ms for batch, ms in self._batches[partition] if batch.first > offset), None)
+            for partition, offset in after.items()
+        }
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Puts rows aside."""
-        self._letters += letters
+        known = {letter.place for letter in self._letters if letter.place is not None}
+        fresh = [letter for letter in letters if letter.place is None or letter.place not in known]
+        self._letters += [DeadLetter(letter.reason, letter.row, letter.place, str(next(self._ids))) for letter in fresh]
 
     def buried(self, *, most: int = 100) -> list[DeadLetter]:
         """The rows put aside, newest last."""
         return self._letters[-most:]
+
+    def forget(self, letters: Sequence[DeadLetter]) -> None:
+        """Drops letters that were dealt with."""
+        gone = {letter.id for letter in letters}
+        self._letters = [letter for letter in self._letters if letter.id not in gone]

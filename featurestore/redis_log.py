@@ -1,34 +1,124 @@
 """Adapter: the event log on Redis Streams.
 
-An entry holds a batch (Arrow IPC) and its id is the offset of the batch's first event, so ids ascend with
-offsets and a reader resumes from an offset alone: consumer groups would keep the same fact a second time.
+An entry holds a batch (Arrow IPC). Its id is the offset of the batch's first event and the moment it was appended, so
+ids ascend with offsets and a reader resumes from an offset alone: consumer groups would keep the same fact twice.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Mapping, Sequence
-from typing import cast
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
 
 import polars as pl
 import redis
 
 from ..runtime import redis_client
+from ..runtime.errors import Fenced
 from ..runtime.settings import Settings
-from .log import Batch, DeadLetter, Offsets
+from .log import BYTES_A_READ, Batch, DeadLetter, Held, Offsets, Runs, pieces
 
-_Entries = list[tuple[bytes, dict[bytes, bytes]]]
+_Entry = tuple[bytes, dict[bytes, bytes]]
 PARTITIONS = 4
-DEAD_LETTERS_KEPT = 10_000
+DEAD_LETTERS_KEPT = 100_000
+TOKEN_S = 86_400
+RETRY_TOKEN_S = 120  # a command whose connection broke is repeated within seconds
+_SHOWN_BYTES = 2_000
+# Keys: log, next offset, held, token, foreign entries. Arguments: seconds to remember the token, then the number of
+# events and the bytes of each batch. What another program has put beyond our offsets would bar the way, so it goes.
 _APPEND = """
-local last = redis.call('INCRBY', KEYS[2], ARGV[1])
-local first = last - ARGV[1]
-redis.call('XADD', KEYS[1], string.format('%d-1', first), 'arrow', ARGV[2])
+local known = redis.call('GET', KEYS[4])
+if known then return tonumber(known) end
+local first = tonumber(redis.call('GET', KEYS[2]) or '0')
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], string.format('%d-0', first), '+')) do
+  redis.call('XADD', KEYS[5], '*', 'reason', 'not an event batch of ours', 'row', cjson.encode(entry[2]))
+  redis.call('XDEL', KEYS[1], entry[1])
+end
+local clock = redis.call('TIME')
+local ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local at = first
+for i = 2, #ARGV, 2 do
+  local entry = {KEYS[1], string.format('%d-%d', at, ms), 'n', ARGV[i], 'arrow', ARGV[i + 1]}
+  local added = redis.pcall('XADD', unpack(entry))
+  if type(added) == 'table' and added.err then
+    if not string.find(added.err, 'equal or smaller', 1, true) then return redis.error_reply(added.err) end
+    -- The stream remembers a foreign id though its entry has gone; only a new stream does not.
+    local kept = redis.call('XRANGE', KEYS[1], '-', '+')
+    redis.call('DEL', KEYS[1])
+    for _, old in ipairs(kept) do redis.call('XADD', KEYS[1], old[1], unpack(old[2])) end
+    redis.call('XADD', unpack(entry))
+  end
+  redis.call('HINCRBY', KEYS[3], 'events', ARGV[i])
+  redis.call('HINCRBY', KEYS[3], 'bytes', #ARGV[i + 1])
+  at = at + tonumber(ARGV[i])
+end
+redis.call('SET', KEYS[2], string.format('%d', at))
+redis.call('SET', KEYS[4], string.format('%d', first), 'EX', ARGV[1])
 return first
 """
-_ADVANCE = """
-local known = tonumber(redis.call('GET', KEYS[1]) or '-1')
-if tonumber(ARGV[1]) > known then redis.call('SET', KEYS[1], ARGV[1]) end
+_RUN = "return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')"
+_SAME_RUN = """
+if ARGV[1] ~= '' and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= ARGV[1] then
+  return redis.error_reply('REWOUND')
+end
+"""
+# Key: log. Arguments: the run, where to begin, how many events and how many bytes are enough.
+_READ = (
+    _SAME_RUN
+    + """
+local found, events, bytes, from, count = {}, 0, 0, ARGV[2], 4
+while true do
+  local some = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', count)
+  for _, entry in ipairs(some) do
+    found[#found + 1] = entry
+    events, bytes = events + (tonumber(entry[2][2]) or 0), bytes + #(entry[2][4] or '')
+    if events >= tonumber(ARGV[3]) or bytes >= tonumber(ARGV[4]) then return found end
+    from = '(' .. entry[1]
+  end
+  if #some < count then return found end
+  count = math.min(2 * count, 256)
+end
+"""
+)
+# Arguments: the run, the new value, what there is when there is nothing.
+_RAISE = (
+    _SAME_RUN
+    + """
+local known = tonumber(redis.call('GET', KEYS[1]) or ARGV[3])
+if tonumber(ARGV[2]) > known then redis.call('SET', KEYS[1], ARGV[2]) end
+return 1
+"""
+)
+# Keys: log, held. Argument: the first offset to keep.
+_TRIM = """
+while true do
+  local old = redis.call('XRANGE', KEYS[1], '-', '(' .. ARGV[1] .. '-0', 'COUNT', 64)
+  if #old == 0 then return 1 end
+  local ids, events, bytes = {}, 0, 0
+  for i, entry in ipairs(old) do
+    ids[i] = entry[1]
+    if entry[2][1] == 'n' and entry[2][3] == 'arrow' then
+      events, bytes = events + tonumber(entry[2][2]), bytes + #entry[2][4]
+    end
+  end
+  redis.call('XDEL', KEYS[1], unpack(ids))
+  redis.call('HINCRBY', KEYS[2], 'events', -events)
+  redis.call('HINCRBY', KEYS[2], 'bytes', -bytes)
+end
+"""
+_SINCE = """
+local found = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', 1)
+return found[1] and found[1][1]
+"""
+# Keys: dead letters of a partition. Arguments: how many to keep, then offset, reason and row of each.
+_BURY = """
+for i = 2, #ARGV, 3 do
+  redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], ARGV[i] .. '-1', 'reason', ARGV[i + 1], 'row', ARGV[i + 2])
+end
 return 1
 """
 
@@ -37,93 +127,178 @@ class RedisLog:
     """One stream and one offset counter a partition, on the same shard by their hash tag.
 
     How many partitions there are is stored with the log, by whoever opens it first: all agree on it for ever.
+    Whatever it asks may be asked twice, so the client may repeat what a broken connection swallowed. `known` are the
+    last offsets that the offline table holds: a server that lost its last second must not give them out again.
     """
 
-    def __init__(self, client: redis.Redis, settings: Settings, *, name: str, partitions: int = PARTITIONS) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        settings: Settings,
+        *,
+        name: str,
+        partitions: int = PARTITIONS,
+        known: Callable[[], Offsets] = dict,
+    ) -> None:
         self._client = client
         self._settings = settings
         self._name = name
+        self._known = known
+        # A server that has started anew has no scripts, so this one is loaded once a run, after a look at `known`.
+        self._append = f"-- {name}\n{_APPEND}"
         with redis_client.translated(settings):
             pipeline = client.pipeline(transaction=False)
             pipeline.setnx(f"er:partitions:{{{name}}}", partitions)
             pipeline.get(f"er:partitions:{{{name}}}")
             self.partitions = int(pipeline.execute()[1])
-        self._append = client.register_script(_APPEND)
-        self._advance = client.register_script(_ADVANCE)
 
-    def append(self, parts: Mapping[int, pl.DataFrame]) -> list[Batch]:
+    def append(self, parts: Mapping[int, pl.DataFrame], *, token: str = "") -> list[Batch]:
         """Adds each partition's events at its next offsets."""
-        with redis_client.translated(self._settings):
-            pipeline = self._client.pipeline(transaction=False)
-            for partition, frame in parts.items():
-                buffer = io.BytesIO()
-                frame.write_ipc_stream(buffer)
-                keys = [self._key("log", partition), self._key("next", partition)]
-                self._append(keys=keys, args=[frame.height, buffer.getvalue()], client=pipeline)
-            first = pipeline.execute()
+        seconds = TOKEN_S if token else RETRY_TOKEN_S
+        token = token or secrets.token_hex(8)
+        asked = []
+        for partition, frame in parts.items():
+            keys = [self._key(kind, partition) for kind in ("log", "next", "held", f"token:{token}", "foreign")]
+            packed = [part for piece in pieces(frame) for part in (piece.height, _packed(piece))]
+            asked.append((self._append, keys, [seconds, *packed]))
+        first = self._each(asked)
         return [Batch(partition, int(at), parts[partition]) for partition, at in zip(parts, first, strict=True)]
 
-    def reserve(self, counts: Mapping[int, int]) -> Offsets:
-        """Takes offsets; the first of each partition."""
-        with redis_client.translated(self._settings):
-            pipeline = self._client.pipeline(transaction=False)
-            for partition, count in counts.items():
-                pipeline.incrby(self._key("next", partition), count)
-            ends = pipeline.execute()
-        return {partition: int(end) - counts[partition] for partition, end in zip(counts, ends, strict=True)}
+    def runs(self) -> Runs:
+        """The id that every server draws when it starts."""
+        found = self._each([(_RUN, [self._key("log", partition)], []) for partition in range(self.partitions)])
+        return {partition: run.decode() for partition, run in enumerate(found)}
 
-    def read(self, after: Offsets, *, batches: int) -> list[Batch]:
+    def read(self, after: Offsets, *, events: int, runs: Runs | None = None) -> list[Batch]:
         """The next batches of each partition, by the ids of their entries."""
-        with redis_client.translated(self._settings):
-            pipeline = self._client.pipeline(transaction=False)
-            for partition, offset in after.items():
-                pipeline.xrange(self._key("log", partition), min=f"{offset + 1}-0", count=batches)
-            answers = pipeline.execute()
-        return [
-            Batch(partition, int(entry_id.split(b"-")[0]), pl.read_ipc_stream(io.BytesIO(entry[b"arrow"])))
-            for partition, entries in zip(after, answers, strict=True)
-            for entry_id, entry in entries
+        run = runs or {}
+        asked = [
+            (_READ, [self._key("log", partition)], [run.get(partition, ""), f"{offset + 1}-0", events, BYTES_A_READ])
+            for partition, offset in after.items()
         ]
+        found = []
+        for partition, entries in zip(after, self._each(asked), strict=True):
+            for entry_id, flat in entries:
+                entry = (entry_id, dict(zip(flat[::2], flat[1::2], strict=True)))
+                try:
+                    found.append(_batch(partition, entry))
+                except Exception as error:  # noqa: BLE001 - foreign bytes break Arrow's reader in many ways
+                    self._put_aside(partition, entry, reason=f"not an event batch of ours: {error}")
+        return found
 
     def ends(self) -> Offsets:
         """The last offset of each partition that was given to an event."""
         return {partition: int(following or 0) - 1 for partition, following in enumerate(self._got("next"))}
 
+    def raise_to(self, ends: Offsets) -> None:
+        """No event to come gets an offset at or before these."""
+        self._each([(_RAISE, [self._key("next", p)], ["", offset + 1, 0]) for p, offset in ends.items()])
+
     def checkpoints(self) -> Offsets:
         """The last offset of each partition whose effect is stored online."""
         return {partition: -1 if at is None else int(at) for partition, at in enumerate(self._got("checkpoint"))}
 
-    def advance(self, ends: Offsets) -> None:
+    def advance(self, ends: Offsets, *, runs: Runs | None = None) -> None:
         """Moves the checkpoints."""
-        with redis_client.translated(self._settings):
-            pipeline = self._client.pipeline(transaction=False)
-            for partition, offset in ends.items():
-                self._advance(keys=[self._key("checkpoint", partition)], args=[offset], client=pipeline)
-            pipeline.execute()
+        run = runs or {}
+        self._each([(_RAISE, [self._key("checkpoint", p)], [run.get(p, ""), at, -1]) for p, at in ends.items()])
 
     def trim(self, ends: Offsets) -> None:
         """Drops whole batches that begin at or before the offsets; the caller passes ends of batches."""
+        self._each([(_TRIM, [self._key("log", p), self._key("held", p)], [at + 1]) for p, at in ends.items()])
+
+    def held(self) -> Mapping[int, Held]:
+        """How much each partition holds."""
         with redis_client.translated(self._settings):
             pipeline = self._client.pipeline(transaction=False)
-            for partition, offset in ends.items():
-                pipeline.xtrim(self._key("log", partition), minid=f"{offset + 1}-0", approximate=False)
-            pipeline.execute()
+            for partition in range(self.partitions):
+                pipeline.hmget(self._key("held", partition), "events", "bytes")
+            counts = pipeline.execute()
+        return {partition: Held(int(n or 0), int(size or 0)) for partition, (n, size) in enumerate(counts)}
+
+    def waiting_since_ms(self, after: Offsets) -> Mapping[int, int | None]:
+        """When the oldest batch beyond these offsets was appended."""
+        ids = self._each([(_SINCE, [self._key("log", p)], [f"{offset + 1}-0"]) for p, offset in after.items()])
+        return {p: None if found is None else int(found.split(b"-")[1]) for p, found in zip(after, ids, strict=True)}
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Puts rows aside in a stream of their own, the newest ten thousand kept."""
+        """Puts rows aside: those with a place under their offset, which is there once, the others as they come."""
+        placed: dict[int, list[object]] = {}
         with redis_client.translated(self._settings):
             pipeline = self._client.pipeline(transaction=False)
             for letter in letters:
-                fields = {b"reason": letter.reason.encode(), b"row": letter.row.encode()}
-                pipeline.xadd(self._key("dead", 0), fields, maxlen=DEAD_LETTERS_KEPT)  # type: ignore[arg-type]
+                if letter.place is None:
+                    fields: dict[Any, Any] = {"reason": letter.reason, "row": letter.row}
+                    pipeline.xadd(self._graves()[0], fields, maxlen=DEAD_LETTERS_KEPT)
+                else:
+                    partition, offset = letter.place
+                    placed.setdefault(partition, []).extend((offset, letter.reason, letter.row))
             pipeline.execute()
+        self._each([(_BURY, [self._key("dead", p)], [DEAD_LETTERS_KEPT, *rows]) for p, rows in placed.items()])
 
     def buried(self, *, most: int = 100) -> list[DeadLetter]:
-        """The rows put aside, newest last."""
+        """The rows put aside: those refused before they reached the log, foreign entries, then those of partitions."""
+        graves = self._graves()
         with redis_client.translated(self._settings):
-            entries = cast(_Entries, self._client.xrevrange(self._key("dead", 0), count=most))
-        found = [DeadLetter(entry[b"reason"].decode(), entry[b"row"].decode()) for _, entry in entries]
-        return found[::-1]
+            pipeline = self._client.pipeline(transaction=False)
+            for key in graves:
+                pipeline.xrevrange(key, count=most)
+            answers = pipeline.execute()
+        found = []
+        for grave, entries in enumerate(answers):
+            partition = grave - len(graves) + self.partitions
+            for entry_id, entry in reversed(entries):
+                place = (partition, int(entry_id.split(b"-")[0])) if partition >= 0 else None
+                reason, row = (_text(entry[name]) for name in (b"reason", b"row"))
+                found.append(DeadLetter(reason, row, place, f"{grave}/{entry_id.decode()}"))
+        return found[-most:]
+
+    def forget(self, letters: Sequence[DeadLetter]) -> None:
+        """Drops letters that were dealt with."""
+        graves = self._graves()
+        with redis_client.translated(self._settings):
+            pipeline = self._client.pipeline(transaction=False)
+            for letter in letters:
+                place, _, entry_id = letter.id.partition("/")
+                pipeline.xdel(graves[int(place)], entry_id)
+            pipeline.execute()
+
+    def _put_aside(self, partition: int, entry: _Entry, *, reason: str) -> None:
+        """The entry goes from the log to the dead letters, in one step."""
+        entry_id, fields = entry
+        shown = {_text(name): _text(value[:_SHOWN_BYTES]) for name, value in fields.items()}
+        letter: dict[Any, Any] = {"reason": reason[:_SHOWN_BYTES], "row": json.dumps(shown)}
+        with redis_client.translated(self._settings):
+            pipeline = self._client.pipeline(transaction=True)
+            pipeline.xdel(self._key("log", partition), entry_id)
+            pipeline.xadd(self._key("foreign", partition), letter)
+            pipeline.execute()
+
+    def _each(self, asked: Sequence[tuple[str, list[str], list[Any]]]) -> list[Any]:
+        """Scripts in one round trip."""
+        if not asked:
+            return []
+        with redis_client.translated(self._settings):
+            pipeline = self._client.pipeline(transaction=False)
+            for script, keys, args in asked:
+                pipeline.evalsha(_sha(script), len(keys), *keys, *args)
+            try:
+                return pipeline.execute()
+            except redis.exceptions.NoScriptError:
+                self._load({script for script, _, _ in asked})
+                return self._each(asked)
+            except redis.exceptions.ResponseError as error:
+                if "REWOUND" in str(error):
+                    raise Fenced(
+                        f"the server of {self._name} was started anew; its partitions are opened again"
+                    ) from None
+                raise
+
+    def _load(self, scripts: set[str]) -> None:
+        if self._append in scripts:
+            self.raise_to(self._known())
+        for script in scripts:
+            self._client.script_load(script)
 
     def _got(self, kind: str) -> list[bytes | None]:
         with redis_client.translated(self._settings):
@@ -134,3 +309,32 @@ class RedisLog:
 
     def _key(self, kind: str, partition: int) -> str:
         return f"er:{kind}:{{{self._name}:{partition}}}"
+
+    def _graves(self) -> list[str]:
+        partitions = range(self.partitions)
+        return [self._key("refused", 0), *(self._key(k, p) for k in ("foreign", "dead") for p in partitions)]
+
+
+@cache
+def _sha(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+def _packed(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_ipc_stream(buffer)
+    return buffer.getvalue()
+
+
+def _batch(partition: int, entry: _Entry) -> Batch:
+    entry_id, fields = entry
+    if fields.keys() != {b"n", b"arrow"}:
+        raise ValueError("other fields than n and arrow")
+    frame = pl.read_ipc_stream(io.BytesIO(fields[b"arrow"]))
+    if frame.height != int(fields[b"n"]):
+        raise ValueError(f"{frame.height} rows where {int(fields[b'n'])} were announced")
+    return Batch(partition, int(entry_id.split(b"-")[0]), frame)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="backslashreplace")

@@ -16,6 +16,7 @@ from ..runtime.errors import DefinitionError, FeatureSetNotFound, InputError, di
 from ..runtime.progress import counter
 from ..runtime.settings import Settings
 from .backfill import backfill
+from .backlog import Gate
 from .catalog import KIND, AppliedSet
 from .catch_up import catch_up
 from .exclusive import exclusive
@@ -56,6 +57,7 @@ class FeatureStore:
         self._now_us = now_us
         self._streams: dict[str, Stream] = {}
         self._logs: dict[str, EventLog] = {}
+        self._gates: dict[str, Gate] = {}
         self._applied: dict[str, AppliedSet] = {}
 
     @classmethod
@@ -104,14 +106,22 @@ class FeatureStore:
         log.bury(accepted.letters)
         return done
 
-    def push(self, feature_set: FeatureSet, rows: Rows, *, wait: bool = False) -> int:
-        """Adds events to the set's log; how many were accepted. With `wait`, they are online when it returns."""
+    def push(
+        self, feature_set: FeatureSet, rows: Rows, *, wait: bool = False, once: str = "", patience_s: float = 5.0
+    ) -> int:
+        """Adds events to the set's log; how many were accepted. With `wait`, they are online when it returns.
+
+        Repeated within a day with the same `once` it adds nothing more: for callers who try again. While the log is
+        full it waits, and raises `LogFull` after `patience_s`, with the time to try again after.
+        """
         applied = self._checked(feature_set)
         accepted = accept(feature_set, rows, now_us=self._now_us())
         log = self._log(applied)
-        log.bury(accepted.letters)
         parts = by_partition(feature_set, accepted.frame, log.partitions)
-        ends = {batch.partition: batch.last for batch in log.append(parts)}
+        gate = self._gates.setdefault(applied.full_name, Gate(log, name=applied.label))
+        gate.pass_through(parts, patience_s=patience_s)
+        ends = {batch.partition: batch.last for batch in log.append(parts, token=once)}
+        log.bury(accepted.letters)
         stream = self._streams.get(applied.full_name)
         if stream is not None:
             stream.wake()
@@ -170,6 +180,7 @@ class FeatureStore:
     def close(self) -> None:
         """Gives the connections back; the embedded server stays for this process's other users, until it ends."""
         self._logs.clear()
+        self._gates.clear()
         for name in ("_client", "_online", "_catalog"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
@@ -225,8 +236,9 @@ class FeatureStore:
 
         if applied.full_name not in self._logs:
             wanted = partitions or PARTITIONS
-            self._logs[applied.full_name] = RedisLog(
-                self._client, self.settings, name=applied.full_name, partitions=wanted
+            name = applied.full_name
+            self._logs[name] = RedisLog(
+                self._client, self.settings, name=name, partitions=wanted, known=lambda: self._offline.offsets(name)
             )
         return self._logs[applied.full_name]
 
@@ -234,14 +246,14 @@ class FeatureStore:
     def _client(self) -> Client:
         from ..runtime import redis_client
 
-        return redis_client.connect(self.settings)
+        # Whatever log and online store ask may be asked twice, so a broken connection is simply made again.
+        return redis_client.connect(self.settings, retries=redis_client.RESTART_RETRIES)
 
     @cached_property
     def _online(self) -> RedisOnlineStore:
         from ..runtime import redis_client
         from .redis_online import RedisOnlineStore
 
-        # Whatever the online store asks may be asked twice, so a broken connection is simply made again.
         return RedisOnlineStore(redis_client.connect(self.settings, retries=6), self.settings)
 
     @cached_property

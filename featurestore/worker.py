@@ -6,7 +6,6 @@ batch may be worked through any number of times, after any crash, and counts onc
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,17 +18,15 @@ from .catalog import AppliedSet
 from .engine import Events, advance
 from .entity import frame_keys
 from .feature_set import FeatureSet
-from .ingest import transformed
 from .leases import Lease, lease_name
 from .log import Batch, EventLog
+from .made import Made, made_of
 from .offline import APPLIED, OFFSET, PARTITION, OfflineStore
 from .online import OnlineStore
-from .schema import polars_type
 from .states import decode, encode
 
 EVENTS_A_STEP = 50_000  # what a step aims at; one batch is the least it takes
 KEYS_A_STEP = 20_000  # bounds memory: a step holds the states of this many keys at once
-MOST_BATCHES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +36,6 @@ class Stores:
     online: OnlineStore
     offline: OfflineStore
     log: EventLog
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """Events as the offline table holds them, in the order of their partitions, and the last offset of each."""
-
-    frame: pl.DataFrame
-    ends: Mapping[int, int]
 
 
 class Worker:
@@ -67,24 +56,32 @@ class Worker:
         self._applied = applied
         self._stores = stores
         self._leases: dict[int, Lease] = {}
+        self._runs: dict[int, str] = {}
         self._online_at: dict[int, int] = {}
         self._unsaved: list[pl.DataFrame] = []
         self._unsaved_to: dict[int, int] = {}
-        self._batches = 16
         self.hold(self._taken() if leases is None else leases)
 
     def hold(self, leases: Mapping[int, Lease]) -> None:
         """Writes these partitions from now on; mends first what whoever held them left half done."""
+        if not leases:
+            return
+        runs = self._stores.log.runs()
         self._leases |= leases
+        self._runs |= {partition: runs[partition] for partition in leases}
         at = self._stores.log.checkpoints()
         # Only this worker moves the checkpoints from here on, so reading them once is enough.
         self._online_at |= {partition: at[partition] for partition in leases}
+        saved = self._stores.offline.offsets(self._applied.full_name)
+        # A server that lost its last second must not give out again the offsets that the table holds.
+        self._stores.log.raise_to(saved)
         for partition in leases:
-            self._recover(partition)
+            self._recover(partition, saved.get(partition, -1))
 
     def drop(self, partition: int) -> None:
         """Forgets the partition; what it has not saved, the next holder finds in the log."""
         self._leases.pop(partition, None)
+        self._runs.pop(partition, None)
         self._online_at.pop(partition, None)
         if self._unsaved_to.pop(partition, None) is not None:
             self._unsaved = [frame.filter(pl.col(PARTITION) != partition) for frame in self._unsaved]
@@ -99,19 +96,28 @@ class Worker:
     def step(self) -> int:
         """Works through the next events, some ten thousand at most; their number, 0 for none.
 
-        Raises `Fenced` when a partition was taken over: that one is dropped, the others are done and go on.
+        Raises `Fenced` when a partition was taken over: that one is dropped, the others are done and go on. The same
+        happens to the partitions of a server that was started anew, which may know less than this worker believes.
         """
-        batches = self._stores.log.read(self._online_at, batches=self._batches) if self._online_at else []
+        try:
+            return self._step()
+        except Fenced:
+            runs = self._stores.log.runs()
+            for partition in [held for held, run in self._runs.items() if runs[held] != run]:
+                self.drop(partition)
+            raise
+
+    def _step(self) -> int:
+        each = EVENTS_A_STEP // max(1, len(self._online_at))
+        batches = self._stores.log.read(self._online_at, events=each, runs=self._runs) if self._online_at else []
         if not batches:
             return 0
-        taken = sum(batch.frame.height for batch in batches)
-        self._batches = max(1, min(MOST_BATCHES, self._batches * EVENTS_A_STEP // (2 * max(taken, 1)) + 1))
         made = self._made(batches)
         lost = self._put_online(made)
         self._unsaved.append(made.frame)
         self._unsaved_to |= made.ends
         self._dropped(lost)
-        return taken
+        return sum(batch.frame.height for batch in batches)
 
     def save(self) -> None:
         """Writes what went online since the last save to the offline table, in one commit, and trims the log."""
@@ -136,10 +142,10 @@ class Worker:
         names = {p: lease_name(self._applied.full_name, p) for p in range(self._stores.log.partitions)}
         return {partition: self._stores.online.lease(name) for partition, name in names.items()}
 
-    def _recover(self, partition: int) -> None:
+    def _recover(self, partition: int, saved_at: int) -> None:
         """Brings each store to where the other one is, after a worker died between the two."""
         log, offline, table = self._stores.log, self._stores.offline, self._applied.full_name
-        online_at, saved_at = self._online_at[partition], offline.last_offset(table, partition)
+        online_at = self._online_at[partition]
         if saved_at > online_at:
             missing = offline.read(
                 table,
@@ -148,7 +154,9 @@ class Worker:
             )
             self._dropped(self._put_online(Made(missing, {partition: saved_at})))
         while saved_at < online_at:
-            batches = [batch for batch in log.read({partition: saved_at}, batches=16) if batch.last <= online_at]
+            batches = [
+                batch for batch in log.read({partition: saved_at}, events=EVENTS_A_STEP) if batch.last <= online_at
+            ]
             if not batches:
                 return
             made = self._made(batches)
@@ -157,24 +165,11 @@ class Worker:
             saved_at = made.ends[partition]
 
     def _made(self, batches: list[Batch]) -> Made:
-        """All batches through the transform at once."""
-        frame, good, letters = transformed(self._set, pl.concat([batch.frame for batch in batches]))
-        if letters:
-            self._stores.log.bury(letters)
-        heights = [batch.frame.height for batch in batches]
-        partitions = np.repeat(np.array([batch.partition for batch in batches], dtype=np.int32), heights)
-        offsets = np.concatenate([np.arange(batch.first, batch.last + 1, dtype=np.int64) for batch in batches])
-        applied = pl.lit(time.time_ns() // 1000).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        made = frame.select(
-            *(pl.col(name).cast(polars_type(dtype)) for name, dtype in self._applied.columns.items()),
-            pl.Series(PARTITION, partitions),
-            pl.Series(OFFSET, offsets),
-            applied.alias(APPLIED),
-        ).filter(good)
-        ends: dict[int, int] = {}
-        for batch in batches:
-            ends[batch.partition] = max(batch.last, ends.get(batch.partition, -1))
-        return Made(made, ends)
+        made = made_of(self._set, self._applied, batches)
+        if made.letters:
+            # Before the checkpoint moves past them; a letter with a place is there once, however often it is written.
+            self._stores.log.bury(made.letters)
+        return made
 
     def _put_online(self, made: Made) -> dict[int, Fenced]:
         """Online as far as the leases allow; the partitions that were taken over."""
@@ -191,7 +186,7 @@ class Worker:
                 except Fenced as error:
                     lost[partition] = error
         ends = {partition: end for partition, end in made.ends.items() if partition not in lost}
-        self._stores.log.advance(ends)
+        self._stores.log.advance(ends, runs=self._runs)
         self._online_at |= ends
         return lost
 

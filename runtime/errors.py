@@ -12,6 +12,7 @@ EaglerayError
 ├── ModelMismatch          a model wants other features than it is given
 ├── ServerUnavailable      Redis, Ray or a catalog cannot be reached
 ├── StorageError           a disk or a table refused a write
+├── LogFull                events come faster than they are worked through
 ├── Fenced                 another worker has taken this partition over
 └── DeploymentError        a service did not come up
 
@@ -82,6 +83,16 @@ class StorageError(EaglerayError):
     """A disk or a table refused a write; nothing half-written is left behind."""
 
     http_status = 507
+
+
+class LogFull(EaglerayError):
+    """Events come faster than they are worked through; nothing was written, try again after `retry_after_s`."""
+
+    http_status = 503
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Fenced(EaglerayError):

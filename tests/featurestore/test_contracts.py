@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from deltalake import DeltaTable
 
 from eagleray.featurestore.delta_offline import DeltaOfflineStore
-from eagleray.featurestore.log import DeadLetter, EventLog, MemoryLog
+from eagleray.featurestore.log import BYTES_A_BATCH, EVENTS_A_BATCH, DeadLetter, EventLog, MemoryLog, pieces
 from eagleray.featurestore.offline import APPLIED, OFFSET, PARTITION, Compacted, MemoryOfflineStore, OfflineStore
 from eagleray.featurestore.online import MemoryOnlineStore, OnlineStore
 from eagleray.featurestore.redis_log import RedisLog
@@ -108,15 +109,48 @@ class TestEventLog:
         first = log.append({0: frame(3), 1: frame(1)})
         second = log.append({0: frame(2)})
         assert [(b.partition, b.first, b.last) for b in first + second] == [(0, 0, 2), (1, 0, 0), (0, 3, 4)]
-        everything = log.read({0: -1, 1: -1}, batches=10)
+        everything = log.read({0: -1, 1: -1}, events=50_000)
         assert [(b.partition, b.first) for b in everything] == [(0, 0), (0, 3), (1, 0)]
         assert everything[0].frame.equals(frame(3))
-        assert [b.first for b in log.read({0: 2}, batches=10)] == [3]
-        assert [b.first for b in log.read({0: -1}, batches=1)] == [0]
+        assert [b.first for b in log.read({0: 2}, events=50_000)] == [3]
+        assert [b.first for b in log.read({0: -1}, events=1)] == [0]
 
-    def test_reserved_offsets_are_nobody_elses(self, log: EventLog) -> None:
-        assert log.reserve({0: 10, 1: 2}) == {0: 0, 1: 0}
-        assert log.append({0: frame(1)})[0].first == 10
+    def test_offsets_that_a_store_knows_are_never_given_again(self, log: EventLog) -> None:
+        log.raise_to({0: 9, 1: -1})
+        log.raise_to({0: 3})
+        assert [log.append({p: frame(1)})[0].first for p in (0, 1)] == [10, 0]
+        assert log.ends() == {0: 10, 1: 0}
+
+    def test_an_append_repeated_with_its_token_adds_nothing(self, log: EventLog) -> None:
+        first = log.append({0: frame(3), 1: frame(2)}, token="t")
+        log.append({0: frame(1)}, token="other")
+        again = log.append({0: frame(3), 1: frame(2)}, token="t")
+        assert [(b.partition, b.first) for b in again] == [(b.partition, b.first) for b in first]
+        assert log.ends() == {0: 3, 1: 1}
+
+    def test_a_large_frame_is_several_batches_and_one_append(self, log: EventLog) -> None:
+        [whole] = log.append({0: pl.DataFrame({"x": range(EVENTS_A_BATCH + 1)})})
+        assert (whole.first, whole.last) == (0, EVENTS_A_BATCH)
+        assert [(b.first, b.last) for b in log.read({0: -1}, events=50_000)] == [
+            (0, EVENTS_A_BATCH - 1),
+            (EVENTS_A_BATCH, EVENTS_A_BATCH),
+        ]
+        [long] = [piece.height for piece in pieces(pl.DataFrame({"text": ["x" * BYTES_A_BATCH]}))]
+        assert long == 1
+
+    def test_it_knows_how_much_it_holds_and_since_when(self, log: EventLog) -> None:
+        assert {held.events for held in log.held().values()} == {0}
+        log.append({0: frame(3)})
+        log.append({0: frame(2)})
+        assert [held.events for held in log.held().values()] == [5, 0]
+        since = log.waiting_since_ms({0: 2, 1: -1})
+        assert since[0] is not None
+        assert abs(since[0] / 1000 - time.time()) < 60
+        assert (since[1], log.waiting_since_ms({0: 4})) == (None, {0: None})
+        before = log.held()[0].bytes
+        log.trim({0: 2})
+        assert log.held()[0].events == 2
+        assert 0 < log.held()[0].bytes < before
 
     def test_checkpoints_only_move_forwards(self, log: EventLog) -> None:
         assert log.checkpoints() == {0: -1, 1: -1}
@@ -128,12 +162,21 @@ class TestEventLog:
         log.append({0: frame(3)})
         log.append({0: frame(2)})
         log.trim({0: 2})
-        assert [b.first for b in log.read({0: -1}, batches=10)] == [3]
+        assert [b.first for b in log.read({0: -1}, events=50_000)] == [3]
 
     def test_dead_letters_keep_their_reason(self, log: EventLog) -> None:
         log.bury([DeadLetter("no key", '{"x":1}'), DeadLetter("é", "{}")])
         assert log.buried(most=1) == [DeadLetter("é", "{}")]
         assert [letter.reason for letter in log.buried()] == ["no key", "é"]
+
+    def test_a_dead_letter_with_a_place_is_there_once_until_it_is_forgotten(self, log: EventLog) -> None:
+        letters = [DeadLetter("bad", '{"x":1}', (1, offset)) for offset in (3, 5)]
+        log.bury(letters)
+        log.bury([*letters, DeadLetter("bad", '{"x":2}', (1, 6)), DeadLetter("refused", "{}")])
+        found = log.buried()
+        assert sorted(letter.place for letter in found if letter.place) == [(1, 3), (1, 5), (1, 6)]
+        log.forget([letter for letter in found if letter.place != (1, 5)])
+        assert log.buried() == [letters[1]]
 
 
 class TestOfflineStore:
