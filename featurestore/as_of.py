@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,11 @@ from . import fields as state
 from .event_order import event_order
 from .fields import Fields, Int64s
 from .finalize import Values, finalize
-from .layout import WindowedFeature
+from .layout import Field, WindowedFeature
+from .places import Places
+from .ranges import Ranges
+
+Over = Callable[[Ranges, Iterable[Field], Int64s, Int64s], Fields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def windowed_values(
     spine: Spine,
     wanted: list[WindowedFeature],
     *,
-    over: Callable[[Fields, Int64s, Int64s], Fields] = state.over_ranges,
+    over: Over = Ranges.over,
 ) -> dict[str, Values | pl.Series]:
     """One value a question and feature; equal to the bit to what the online store computes from its tiles.
 
@@ -60,14 +64,14 @@ def windowed_values(
     """
     made: dict[str, Values | pl.Series] = {}
     needed = tuple(sorted({field for feature in wanted for field in feature.fields}))
-    events = state.of_events(past.frame, needed, state.Moments(past.ts_us, past.offsets))
-    heads = _positions(past, spine, spine.q_us)
+    ranges = Ranges(state.of_events(past.frame, needed, state.Moments(past.ts_us, past.offsets)))
+    places = Places(past.begins, past.ts_us, spine.codes)
+    heads = places.reached(spine.q_us)
     for window in dict.fromkeys(feature.window for feature in wanted):
-        tails = _positions(
-            past, spine, (spine.q_us - window.length_us) // window.granularity_us * window.granularity_us
-        )
+        grain_us = window.granularity_us
+        tails = places.reached((spine.q_us - window.length_us) // grain_us * grain_us)
         here = [feature for feature in wanted if feature.window == window]
-        merged = over({field: events[field] for f in here for field in f.fields}, tails, heads)
+        merged = over(ranges, dict.fromkeys(field for feature in here for field in feature.fields), tails, heads)
         for feature in here:
             made[feature.name] = finalize(feature, merged)
     return made
@@ -84,21 +88,9 @@ def latest_rows(
 
     `seen` finds the newest row of a range a question, where not all of them may be seen.
     """
-    begins, heads = past.spans(spine)[0], _positions(past, spine, spine.q_us)
+    begins = past.spans(spine)[0]
+    heads = Places(past.begins, past.ts_us, spine.codes).reached(spine.q_us)
     rows = np.where(heads > begins, heads - 1, -1) if seen is None else seen(begins, heads)
     if ttl_us is not None and len(past.ts_us):
         rows = np.where(spine.q_us - past.ts_us[rows] <= ttl_us, rows, -1)
     return rows
-
-
-def _positions(past: History, spine: Spine, moments_us: Int64s) -> Int64s:
-    """The position of each key's first event at or after the moment; by halving, all questions at once."""
-    low, high = past.spans(spine)
-    while True:
-        open_ = np.flatnonzero(low < high)
-        if not len(open_):
-            return low
-        middle = (low[open_] + high[open_]) >> 1
-        before = past.ts_us[middle] < moments_us[open_]
-        low[open_[before]] = middle[before] + 1
-        high[open_[~before]] = middle[~before]

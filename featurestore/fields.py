@@ -1,4 +1,4 @@
-"""The state of aggregates in columns of numpy arrays: made from events, merged in runs, read over ranges.
+"""The state of aggregates in columns of numpy arrays: made from events and merged in runs.
 
 Everything that computes a windowed feature, online or offline, batch or stream, goes through here.
 """
@@ -100,25 +100,6 @@ def spread(fields: Fields, places: NDArray[np.intp], count: int) -> dict[Field, 
     return made
 
 
-def over_ranges(fields: Fields, starts: Int64s, ends: Int64s) -> dict[Field, Column]:
-    """Merges the entries of [start, end) for each pair; empty ranges give the empty state, ranges may overlap.
-
-    Entries stand in the order of (ts, offset) within what a range may cover.
-    """
-    merged: dict[Field, Column] = {}
-    for field, column in fields.items():
-        if isinstance(column, Records):
-            merged[field] = reductions.over_ranges(field, column, starts, ends)
-        elif isinstance(column, Fixed):
-            merged[field] = fixed_point.range_sums(column, starts, ends)
-        elif field.kind in ("min", "max"):
-            merged[field] = _extremes(field, column, starts, ends)
-        else:
-            running = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(column)])
-            merged[field] = running[ends] - running[starts]
-    return merged
-
-
 _Values = tuple[NDArray[Any], NDArray[np.bool_]]
 
 
@@ -184,24 +165,3 @@ def _joined(columns: list[Column]) -> Column:
     if fixed:
         return fixed_point.concatenated(fixed)
     return np.concatenate([column for column in columns if isinstance(column, np.ndarray)])
-
-
-def _extremes(
-    field: Field, column: Int64s | NDArray[np.float64], starts: Int64s, ends: Int64s
-) -> Int64s | NDArray[np.float64]:
-    """Range minima or maxima by a sparse table: level k holds the extremes of 2**k neighbours (Bender 2000)."""
-    pick: np.ufunc = np.minimum if field.kind == "min" else np.maximum
-    best: NDArray[Any] = np.full_like(column, identity(field), shape=len(starts))
-    lengths = ends - starts
-    level = 0
-    table: Int64s | NDArray[np.float64] = column
-    while lengths.size and lengths.max() >= 1 << level:
-        width = 1 << level
-        here = np.flatnonzero((lengths >= width) & (lengths < 2 * width))
-        if here.size:
-            # Two blocks of this width, one from either end, cover the range; their overlap does no harm.
-            best[here] = pick(table[starts[here]], table[ends[here] - width])
-        if len(table) > width:
-            table = pick(table[:-width], table[width:])
-        level += 1
-    return best

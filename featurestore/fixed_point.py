@@ -61,12 +61,25 @@ def sums_at(values: Fixed, starts: NDArray[np.intp]) -> Fixed:
     )
 
 
-def range_sums(values: Fixed, starts: Int64s, ends: Int64s) -> Fixed:
-    """The sum over [start, end) for each pair, ranges may overlap; through running sums, exact modulo 2**128."""
-    # uint64 and int64 wrap alike, so one kind of running sum serves all three parts.
-    low, middle = _running(values.lo & _HALF), _running(values.lo >> _32)
-    high = _running(values.hi.view(np.uint64)).view(np.int64)
-    return _carried(low[ends] - low[starts], middle[ends] - middle[starts], high[ends] - high[starts])
+class RunningSums:
+    """Sums over ranges of `values`, exact modulo 2**128, from running sums of their parts."""
+
+    def __init__(self, values: Fixed) -> None:
+        whole = values.lo.view(np.int64)
+        # Numbers of 64 bits (floats below 2**19) need two running sums, others three.
+        self._small = bool((values.hi == whole >> 63).all())
+        self._low = _running(values.lo & _HALF)
+        self._middle = _running((whole >> 32).view(np.uint64) if self._small else values.lo >> _32)
+        self._high = None if self._small else _running(values.hi.view(np.uint64))
+
+    def between(self, starts: Int64s, ends: Int64s) -> Fixed:
+        """The sum over [start, end) for each pair; ranges may overlap."""
+        low, middle = self._low[ends] - self._low[starts], self._middle[ends] - self._middle[starts]
+        if self._high is None:
+            upper = middle.view(np.int64) + (low >> _32).view(np.int64)
+            return Fixed(upper >> 32, (upper.view(np.uint64) << _32) | (low & _HALF))
+        # uint64 and int64 wrap alike, so one kind of running sum serves all three parts.
+        return _carried(low, middle, (self._high[ends] - self._high[starts]).view(np.int64))
 
 
 def magnitude(values: Fixed) -> Fixed:
@@ -76,8 +89,14 @@ def magnitude(values: Fixed) -> Fixed:
 
 def to_floats(values: Fixed, *, scale: int) -> Floats:
     """The nearest float64 of each number (ties to even; sizes below 2**117 units)."""
-    if not values.hi.any():
-        return np.ldexp(values.lo.astype(np.float64), -scale)
+    whole = values.lo.view(np.int64)
+    wide = values.hi != whole >> 63
+    if not wide.any():  # int64 to float64 rounds to the nearest by itself
+        return np.ldexp(whole.astype(np.float64), -scale)
+    if not wide.all():
+        made = np.ldexp(whole.astype(np.float64), -scale)
+        made[wide] = to_floats(values[wide.nonzero()[0]], scale=scale)
+        return made
     negative = values.hi < 0
     size = _negated_where(negative, values.hi, values.lo)
     big = np.ldexp(size.hi.astype(np.float64), 64)
