@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from . import fields as state
 from .as_of import History, Spine, history, latest_rows, windowed_values
 from .catalog import AppliedSet
 from .columns import series
 from .fields import Int64s
 from .layout import WindowedFeature
 from .offline import OFFSET, PARTITION
+from .ranges import Ranges
 from .schema import polars_type
 from .sight import Sight, as_served
 from .wanted import Wanted
@@ -57,8 +57,7 @@ def set_columns(item: Wanted, asked: Questions, read: Read) -> dict[str, pl.Seri
     if asked.bound is not None:
         sight = Sight(_whole(past.frame[asked.bound.column]), asked.bound.below)
         spine = as_served(past, spine, sight)
-    over = state.over_ranges if sight is None else sight.over_ranges
-    values = windowed_values(past, spine, windowed, over=over)
+    values = windowed_values(past, spine, windowed, over=Ranges.over if sight is None else sight.over)
     made = {names[name]: series(column, applied.feature_types[name]) for name, column in values.items()}
     if plain:
         rows = latest_rows(past, spine, applied.ttl_us, seen=None if sight is None else sight.newest)

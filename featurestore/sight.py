@@ -7,6 +7,7 @@ over runs, so every aggregate is exact.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from . import fields as state
 from .as_of import History, Spine
-from .fields import Column, Fields, Int64s
+from .fields import Column, Int64s
 from .layout import Field
+from .ranges import Ranges
 
 QUESTIONS_AT_ONCE = 200_000  # bounds what the descent holds in memory
 
@@ -39,10 +41,10 @@ class Sight:
             self._least.append(_halved(self._least[-1], np.minimum))
             self._most.append(_halved(self._most[-1], np.maximum))
 
-    def over_ranges(self, fields: Fields, starts: Int64s, ends: Int64s) -> dict[Field, Column]:
-        """As `fields.over_ranges`, of the events seen alone; ranges stand in the order of the questions."""
+    def over(self, ranges: Ranges, wanted: Iterable[Field], starts: Int64s, ends: Int64s) -> dict[Field, Column]:
+        """As `Ranges.over`, of the events seen alone; ranges stand in the order of the questions."""
         runs = self.runs(starts, ends)
-        merged = state.over_ranges(fields, runs.starts, runs.ends)
+        merged = ranges.over(wanted, runs.starts, runs.ends)
         if not len(runs.questions):
             return state.nothing(merged, len(starts))
         first = np.flatnonzero(np.append(True, runs.questions[1:] != runs.questions[:-1]))
