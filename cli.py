@@ -13,7 +13,15 @@ import typer
 
 import eagleray
 from eagleray.featurestore import typer_features
-from eagleray.functions import typer_jobs, typer_models, typer_run, typer_runs, typer_serve, typer_versions
+from eagleray.functions import (
+    typer_jobs,
+    typer_models,
+    typer_run,
+    typer_runs,
+    typer_serve,
+    typer_services,
+    typer_versions,
+)
 from eagleray.hub import typer_hub
 from eagleray.runtime import typer_secrets
 from eagleray.runtime.errors import EaglerayError
@@ -39,6 +47,7 @@ app.add_typer(typer_runs.app, name="runs")
 app.add_typer(typer_secrets.app, name="secret")
 app.command(context_settings=typer_run.HANDED_ON)(typer_run.run)
 app.command()(typer_serve.serve)
+typer_services.register(app)
 typer_versions.register(app)
 app.command(context_settings=typer_run.HANDED_ON)(typer_jobs.submit)
 app.add_typer(typer_jobs.app, name="jobs")

@@ -7,10 +7,21 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ..runtime.errors import InputError, NotFoundError, did_you_mean
+from ..runtime.settings import Settings
 from .function import Function, function
+
+if TYPE_CHECKING:
+    from .deployed import Deployed
+
+
+@runtime_checkable
+class Deployable(Protocol):
+    """What has a `deploy` of its own: a function, a serving graph."""
+
+    def deploy(self, *, settings: Settings | None = None) -> Deployed: ...
 
 
 def load(target: str) -> Function[..., Any]:
@@ -18,20 +29,13 @@ def load(target: str) -> Function[..., Any]:
 
     As for a script, modules beside the file can be imported. What is not decorated is taken as `@function` would.
     """
-    place, colon, name = target.rpartition(":")
-    if not colon or not place or not name:
-        raise InputError(f"{target!r} names no function: write FILE:FN, for instance train.py:fit")
-    module = _file(Path(place)) if place.endswith(".py") else _module(place)
-    known = {key: value for key, value in vars(module).items() if _is_own(value, module)}
-    found = known.get(name, getattr(module, name, None))
-    if found is None:
-        raise NotFoundError(f"{place} has no function {name!r}{did_you_mean(name, known)}")
-    if isinstance(found, Function):
-        return found
-    if not callable(found):
-        raise InputError(f"{target} is a {type(found).__name__}: name a function or a class")
-    made: Function[..., Any] = function(found)
-    return made
+    return _as_function(_named(target), target)
+
+
+def load_deployable(target: str) -> Deployable:
+    """As `load`; what is no function and can be deployed all the same, like a graph, is given as it is."""
+    found = _named(target)
+    return found if _is_deployable(found) else _as_function(found, target)
 
 
 def functions_of(target: str) -> list[Function[..., Any]]:
@@ -43,6 +47,31 @@ def functions_of(target: str) -> list[Function[..., Any]]:
     if not found:
         raise InputError(f"{target} has no function decorated with @function: decorate one, or name one: {target}:FN")
     return found
+
+
+def _named(target: str) -> Any:
+    place, colon, name = target.rpartition(":")
+    if not colon or not place or not name:
+        raise InputError(f"{target!r} names no function: write FILE:FN, for instance train.py:fit")
+    module = _file(Path(place)) if place.endswith(".py") else _module(place)
+    found = getattr(module, name, None)
+    if found is None:
+        known = [key for key, value in vars(module).items() if _is_own(value, module) or _is_deployable(value)]
+        raise NotFoundError(f"{place} has no function {name!r}{did_you_mean(name, known)}")
+    return found
+
+
+def _as_function(found: Any, target: str) -> Function[..., Any]:
+    if isinstance(found, Function):
+        return found
+    if not callable(found):
+        raise InputError(f"{target} is a {type(found).__name__}: name a function or a class")
+    made: Function[..., Any] = function(found)
+    return made
+
+
+def _is_deployable(value: object) -> bool:
+    return isinstance(value, Deployable) and not isinstance(value, type)
 
 
 def _file(path: Path) -> ModuleType:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..runtime import ray_cluster
+from ..runtime import lasting, ray_cluster
 from ..runtime.errors import DeploymentError
 from ..runtime.settings import Settings
 from .client import Client
@@ -153,6 +153,10 @@ class Rollout:
                 for one in reversed(releases.of(self.name))
             ]
 
+    def trials(self) -> list[str]:
+        """The services of their own that canary and shadow are."""
+        return [self._service(role) for role in (_CANARY, _SHADOW) if self._trial(role) is not None]
+
     def compared(self) -> Counts:
         """What became of the requests that canary and shadow had a part in, over all replicas."""
         from ..runtime import ray_kv
@@ -188,11 +192,8 @@ class Rollout:
 
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """What the replicas of every running version have printed, line by line; see `Deployed.logs`."""
-        if self.settings.ray_address is None and not ray_cluster.is_up():
-            raise DeploymentError(
-                f"{self.name} runs in no Ray of this process: set RAY_ADDRESS to where it is deployed"
-            )
-        ray_cluster.connect(self.settings)
+        if not ray_cluster.join_lasting(self.settings):
+            raise DeploymentError(f"{self.name} runs in no Ray that stays: {lasting.CURE} to where it is deployed")
         from ..runtime import ray_serve
 
         if ray_serve.status(self.name).state == "NOT_STARTED":

@@ -1,13 +1,16 @@
-"""`eagleray history | rollback | canary | promote | logs`: services and their versions, where RAY_ADDRESS points."""
+"""`eagleray history | rollback | canary | promote | logs`: a service's versions, on the Ray that `eagleray up` keeps or
+the one at RAY_ADDRESS."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..runtime.errors import ServerUnavailable
 from ..runtime.rich_output import show_one, show_rows
 from ..runtime.settings import Settings
 from ..runtime.typer_options import AsJson
@@ -26,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def history(name: Name, as_json: AsJson = False) -> None:
     """List every version of a service, the newest first."""
-    rows = [_row(version) for version in _rollout(name).history()]
+    rows = [_row(version) for version in _rollout(name, needs_ray=False).history()]
     show_rows(rows, as_json=as_json, empty=f"{name} was never deployed with this catalog")
 
 
@@ -52,20 +55,22 @@ def promote(name: Name, as_json: AsJson = False) -> None:
 
 
 def logs(
-    name: Name, follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it is stopped.")] = False
+    name: Name,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it is stopped.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Print what a service's replicas have printed."""
+    """Print what a service's replicas have printed (--json: an object a line)."""
     for line in _rollout(name).logs(follow=follow):
-        typer.echo(line)
+        typer.echo(json.dumps({"line": line}) if as_json else line)
 
 
-def _rollout(name: str) -> Rollout:
-    from ..runtime import ray_cluster
+def _rollout(name: str, *, needs_ray: bool = True) -> Rollout:
+    from ..runtime import lasting, ray_cluster
     from .rollout import Rollout
 
     settings = Settings.from_env()
-    if settings.ray_address is not None:
-        ray_cluster.connect(settings)
+    if not ray_cluster.join_lasting(settings) and needs_ray:
+        raise ServerUnavailable(f"{name} is not deployed: no Ray that stays runs here; {lasting.CURE}, then deploy it")
     return Rollout(name, settings)
 
 

@@ -19,9 +19,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from .errors import EaglerayError, ServerUnavailable, StorageError
+from .settings import Settings
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
+_TRIES = 5
 CURE = "run `eagleray up`, or set RAY_ADDRESS"
 
 
@@ -45,6 +47,11 @@ def find(home: Path) -> Lasting | None:
         return None
 
 
+def is_there(settings: Settings) -> bool:
+    """True where a Ray runs that does not end with this process: at RAY_ADDRESS, or of this home."""
+    return settings.ray_address is not None or find(settings.home) is not None
+
+
 def start(home: Path, *, num_cpus: int | None = None) -> Lasting:
     """The one of this home, started where none runs; raises `ServerUnavailable`, `StorageError`."""
     found = find(home)
@@ -55,7 +62,7 @@ def start(home: Path, *, num_cpus: int | None = None) -> Lasting:
         log.parent.mkdir(parents=True, exist_ok=True)
         output = open(log, "wb")  # noqa: SIM115 - closed below; another process writes to it
     except OSError as error:
-        raise StorageError(f"cannot write {log} ({error.strerror}): set EAGLERAY_HOME to a writable folder") from None
+        raise _unwritable(log, error) from None
     command = [sys.executable, "-m", "eagleray.runtime.lasting_process", str(home), str(num_cpus or 0)]
     with output:
         subprocess.run(  # it returns at once: what stays is a child of that process
@@ -101,13 +108,21 @@ def publish(home: Path, found: Lasting) -> None:
 
 def hold(home: Path) -> bool:
     """Takes the home's lock for as long as this process lives; False where another has it."""
-    descriptor = os.open(_lock_path(home), os.O_RDWR | os.O_CREAT, 0o600)
+    lock = _lock_path(home)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return False
-    return True
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _unwritable(lock, error) from None
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # who only looks whether it is held has it for a moment too
+            time.sleep(0.02)
+        else:
+            return True
+    os.close(descriptor)
+    return False
 
 
 def note_path(home: Path) -> Path:
@@ -117,6 +132,10 @@ def note_path(home: Path) -> Path:
 
 def _lock_path(home: Path) -> Path:
     return home / "ray" / "lasting.lock"
+
+
+def _unwritable(path: Path, error: OSError) -> StorageError:
+    return StorageError(f"cannot write {path} ({error.strerror}): set EAGLERAY_HOME to a writable folder")
 
 
 def _is_held(home: Path) -> bool:

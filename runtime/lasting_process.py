@@ -6,6 +6,8 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,27 +17,38 @@ from .session import session
 from .settings import Settings
 
 
+@contextmanager
+def found_by_others(settings: Settings, *, num_cpus: int | None = None) -> Iterator[None]:
+    """Ray and the embedded server, while the block runs, for every process of this home; the caller holds its lock."""
+    home = settings.home
+    lasting.note_path(home).unlink(missing_ok=True)  # what a killed one left behind
+    try:
+        with session(replace(settings, ray_address=None), num_cpus=num_cpus, dashboard=True) as up:
+            if settings.redis_url is None:
+                valkey_server.ensure(home)
+            address, environment = ray_cluster.joining()
+            lasting.publish(home, lasting.Lasting(address, up.dashboard_url or "", os.getpid(), environment))
+            yield
+    finally:
+        lasting.note_path(home).unlink(missing_ok=True)
+
+
 def main(home: Path, num_cpus: int | None) -> int:
     """Keeps Ray and the embedded server up until SIGTERM; the exit status."""
     if not lasting.hold(home):
         return 0  # another was quicker
     if os.fork():
         os._exit(0)  # the launcher has no child to wait for; the lock is held by the child too
-    lasting.note_path(home).unlink(missing_ok=True)
-    settings = replace(Settings.from_env(), home=home, ray_address=None)
     try:
-        with contextlib.suppress(KeyboardInterrupt), session(settings, num_cpus=num_cpus, dashboard=True) as up:
-            if settings.redis_url is None:
-                valkey_server.ensure(home)
-            address, environment = ray_cluster.joining()
-            lasting.publish(home, lasting.Lasting(address, up.dashboard_url or "", os.getpid(), environment))
+        with (
+            contextlib.suppress(KeyboardInterrupt),
+            found_by_others(replace(Settings.from_env(), home=home), num_cpus=num_cpus),
+        ):
             while True:
                 signal.pause()
     except EaglerayError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    finally:
-        lasting.note_path(home).unlink(missing_ok=True)
     return 0
 
 

@@ -85,6 +85,14 @@ def connect(
         _session.exit_hook = True
 
 
+def join_lasting(settings: Settings) -> bool:
+    """As `connect`, but starts nothing: False where no Ray runs that outlives this process, and this has none yet."""
+    if not is_up() and not lasting.is_there(settings):
+        return False
+    connect(settings)
+    return True
+
+
 def stop() -> None:
     """Ends what `connect` started, processes and files; a cluster that was joined stays up."""
     folder, joined = _session.folder, _session.joined

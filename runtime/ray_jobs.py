@@ -46,7 +46,7 @@ class RayJobs:
     """The jobs of the cluster that the settings name; raises `ServerUnavailable` where none outlives this process."""
 
     def __init__(self, settings: Settings) -> None:
-        if settings.ray_address is None and lasting.find(settings.home) is None:
+        if not lasting.is_there(settings):
             raise ServerUnavailable(f"a job outlives this process, so it needs a Ray that does: {lasting.CURE}")
         if settings.ray_address is None and ray_cluster.is_local():
             raise ServerUnavailable("this process has started a Ray of its own: submit before that, or start it anew")

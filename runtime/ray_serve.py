@@ -93,7 +93,7 @@ def start(host: str = LOOPBACK) -> str:
         client = _client()
     if client is None:
         raise ServerUnavailable("Ray Serve did not start: see its controller's log in the Ray dashboard")
-    return str(client.root_url).rstrip("/").replace("//0.0.0.0:", f"//{LOOPBACK}:")
+    return _base_url(client)
 
 
 def autoscaling(
@@ -220,6 +220,19 @@ def status(name: str) -> ServiceStatus:
     )
 
 
+def names() -> list[str]:
+    """The services that run, canaries and shadows too, sorted."""
+    client = _client()
+    found = {} if client is None else client.get_serve_details()["applications"]
+    return sorted(name for name, application in found.items() if INGRESS in application["deployments"])
+
+
+def url(name: str) -> str | None:
+    """Where the service is; None while Serve does not run."""
+    client = _client()
+    return None if client is None else f"{_base_url(client)}/{name}"
+
+
 def logs(names: Sequence[str], *, follow: bool = False) -> Iterator[str]:
     """The lines that the services' replicas have printed; with `follow` also those to come, until they are stopped."""
 
@@ -228,7 +241,8 @@ def logs(names: Sequence[str], *, follow: bool = False) -> Iterator[str]:
         found = {} if client is None else client.get_serve_details()["applications"]
         ingresses = [found[name]["deployments"].get(INGRESS, {}) for name in names if name in found]
         replicas = [one for ingress in ingresses for one in ingress.get("replicas", [])]
-        return [ray_logs.Worker(one["node_id"], one["worker_id"]) for one in replicas if one["worker_id"]]
+        begun = [one for one in replicas if one.get("node_id") and one.get("worker_id")]  # others wait for a process
+        return [ray_logs.Worker(one["node_id"], one["worker_id"]) for one in begun]
 
     return ray_logs.lines(workers, follow=follow)
 
@@ -285,6 +299,10 @@ def _client() -> Any:
     from ray.serve.context import _get_global_client
 
     return _get_global_client(raise_if_no_controller_running=False)
+
+
+def _base_url(client: Any) -> str:
+    return str(client.root_url).rstrip("/").replace("//0.0.0.0:", f"//{LOOPBACK}:")
 
 
 def _quieten() -> None:
