@@ -20,6 +20,8 @@ FILE_BYTES = 128 << 20
 WRITTEN = WriterProperties(compression="LZ4_RAW")
 TAIL_BYTES = 32 << 20  # what merging on the way aims at: bounds how much a stream's worker rewrites at once
 MERGE_AT_FILES = 64
+ATTEMPTS = 5
+BROKEN_OFF_HOURS = 24
 
 
 class DeltaOfflineStore:
@@ -36,13 +38,13 @@ class DeltaOfflineStore:
         """Adds the rows that are new in one commit; raises `StorageError` and leaves the table as it was."""
         opened = self._open(table)
         known = {partition: _offset(opened, partition) for partition in last_offsets}
-        fresh = frame.filter(unseen(known))
+        fresh = frame.filter(unseen(known)) if last_offsets else frame
         news = [
             Transaction(_application(partition), offset)
             for partition, offset in sorted(last_offsets.items())
             if offset > known[partition]
         ]
-        if not news:
+        if last_offsets and not news:
             return
         with self._refused(table):
             if opened is None:
@@ -104,6 +106,34 @@ class DeltaOfflineStore:
         with self._refused(table):
             _merge(opened, FILE_BYTES)
         return Compacted(before, len(opened.file_uris()))
+
+    def erase(self, table: str, rows: pl.DataFrame) -> int:
+        """Removes the rows at these places: rewrites the files that hold them and removes the former ones at once.
+
+        Places, not values, tell which rows: what was asked for stands in the table's log. Readers that were in the
+        middle of a removed file fail and may read again.
+        """
+        places = rows.select(pl.col(PARTITION).cast(pl.Int32), pl.col(OFFSET).cast(pl.Int64)).unique().to_arrow()
+        same = " AND ".join(f"stored.{name} = gone.{name}" for name in (PARTITION, OFFSET))
+        for attempt in range(1, ATTEMPTS + 1):
+            opened = self._open(table)
+            if opened is None:
+                return 0
+            with self._refused(table):
+                merge = opened.merge(
+                    places, same, source_alias="gone", target_alias="stored", writer_properties=WRITTEN
+                ).when_matched_delete()
+                try:
+                    erased = int(merge.execute()["num_target_rows_deleted"])
+                except CommitFailedError:
+                    if attempt == ATTEMPTS:
+                        raise
+                    continue  # another writer was quicker; look again
+                opened.vacuum(0, dry_run=False, enforce_retention_duration=False)
+                # Also what appends that broke off left behind, long enough ago that none is still going on.
+                opened.vacuum(BROKEN_OFF_HOURS, dry_run=False, enforce_retention_duration=False, full=True)
+                return erased
+        return 0
 
     def _merge_tail(self, opened: DeltaTable) -> None:
         opened.update_incremental()

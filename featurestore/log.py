@@ -107,6 +107,12 @@ class EventLog(Protocol):
     def forget(self, letters: Sequence[DeadLetter]) -> None:
         """Drops letters that `buried` gave: they were dealt with."""
 
+    def blank(self, where: pl.Expr) -> list[pl.DataFrame]:
+        """Makes these events all null where they stand, and gives them as they were.
+
+        Only for who holds the leases of all partitions: a worker that had read them before must not store them.
+        """
+
 
 def partition_of(key: str, partitions: int) -> int:
     """The partition of an entity's key; the same in every process and for ever."""
@@ -214,3 +220,17 @@ class MemoryLog:
         """Drops letters that were dealt with."""
         gone = {letter.id for letter in letters}
         self._letters = [letter for letter in self._letters if letter.id not in gone]
+
+    def blank(self, where: pl.Expr) -> list[pl.DataFrame]:
+        """Makes these events all null where they stand; as they were."""
+        gone = []
+        for pairs in self._batches:
+            for place, (batch, ms) in enumerate(pairs):
+                gone.append(batch.frame.filter(where))
+                pairs[place] = (Batch(batch.partition, batch.first, blanked(batch.frame, where)), ms)
+        return [frame for frame in gone if frame.height]
+
+
+def blanked(frame: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
+    """The frame with these rows all null."""
+    return frame.select(pl.when(~where.fill_null(False)).then(pl.col(name)).alias(name) for name in frame.columns)

@@ -11,6 +11,7 @@ import polars as pl
 
 from ..runtime.errors import InputError
 from .catalog import AppliedSet
+from .erasure import NOTHING_ERASED, Erased
 from .feature_set import FeatureSet
 from .ingest import transformed
 from .log import Batch, DeadLetter
@@ -28,7 +29,9 @@ class Made:
     letters: tuple[DeadLetter, ...] = ()
 
 
-def made_of(feature_set: FeatureSet, applied: AppliedSet, batches: Sequence[Batch]) -> Made:
+def made_of(
+    feature_set: FeatureSet, applied: AppliedSet, batches: Sequence[Batch], erased: Erased = NOTHING_ERASED
+) -> Made:
     """All batches through the transform at once; whatever they hold, they count as dealt with."""
     wanted = empty(feature_set.input_schema)
     fitting, letters = [], list[DeadLetter]()
@@ -43,8 +46,14 @@ def made_of(feature_set: FeatureSet, applied: AppliedSet, batches: Sequence[Batc
                 Batch(batch.partition, batch.first, conform(batch.frame, feature_set.input_schema, owner="log"))
             )
         except InputError as error:
-            letters += _letters(batch.frame, [(place, str(error)) for place in range(batch.frame.height)], [batch])
+            letters += _letters(
+                batch.frame, [(place, str(error)) for place in range(batch.frame.height)], _places([batch])
+            )
     given = pl.concat([batch.frame for batch in fitting]) if fitting else wanted
+    partitions, offsets = _places(fitting)
+    kept = erased.kept(given, feature_set.entities, feature_set.timestamp)
+    if kept is not None:
+        given, partitions, offsets = given.filter(kept), partitions[kept], offsets[kept]
 
     def make(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, tuple[DeadLetter, ...]]:
         whole, good, about = transformed(feature_set, frame)
@@ -52,8 +61,7 @@ def made_of(feature_set: FeatureSet, applied: AppliedSet, batches: Sequence[Batc
         return whole.select(*columns), good, about
 
     through = sifted(given, make)
-    letters += _letters(given, through.refused, fitting)
-    partitions, offsets = _places(fitting)
+    letters += _letters(given, through.refused, (partitions, offsets))
     now = pl.lit(time.time_ns() // 1000).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     frame = (through.made if through.made.width else empty(applied.columns)).with_columns(
         pl.Series(PARTITION, partitions[through.positions]),
@@ -71,11 +79,13 @@ def _places(batches: Sequence[Batch]) -> tuple[np.ndarray, np.ndarray]:
     return partitions, np.concatenate([np.arange(batch.first, batch.last + 1, dtype=np.int64) for batch in batches])
 
 
-def _letters(frame: pl.DataFrame, refused: Sequence[tuple[int, str]], batches: Sequence[Batch]) -> list[DeadLetter]:
+def _letters(
+    frame: pl.DataFrame, refused: Sequence[tuple[int, str]], places: tuple[np.ndarray, np.ndarray]
+) -> list[DeadLetter]:
     """Letters about rows by their positions, as they were before the transform, so that they can be given again."""
     if not refused:
         return []
-    partitions, offsets = _places(batches)
+    partitions, offsets = places
     lines = frame[[place for place, _ in refused]].write_ndjson().splitlines()
     return [
         DeadLetter(reason, line, (int(partitions[place]), int(offsets[place])))

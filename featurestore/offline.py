@@ -25,7 +25,10 @@ class OfflineStore(Protocol):
     """Every event with where it stood in the log and when it took effect (`_partition`, `_offset`, `_applied_ts`)."""
 
     def append(self, table: str, frame: pl.DataFrame, *, last_offsets: Mapping[int, int]) -> None:
-        """Adds the rows, all or none; rows at or before a partition's last stored offset are there already."""
+        """Adds the rows, all or none; rows at or before a partition's last stored offset are there already.
+
+        Without `last_offsets` they are added as they are.
+        """
 
     def last_offset(self, table: str, partition: int) -> int:
         """The partition's last stored offset, -1 for none."""
@@ -56,6 +59,12 @@ class OfflineStore(Protocol):
     def compact(self, table: str) -> Compacted:
         """Merges the small files that many commits leave; rows and offsets stay as they are."""
 
+    def erase(self, table: str, rows: pl.DataFrame) -> int:
+        """Removes the rows at these places (`_partition`, `_offset`) for good, from every version; how many there were.
+
+        Offsets stay as they are, so nothing brings the rows back.
+        """
+
 
 class MemoryOfflineStore:
     """The same contract in one process's memory."""
@@ -68,9 +77,9 @@ class MemoryOfflineStore:
         """Adds the rows that are new."""
         known = {partition: self.last_offset(table, partition) for partition in last_offsets}
         news = {partition: offset for partition, offset in last_offsets.items() if offset > known[partition]}
-        if not news:
+        if last_offsets and not news:
             return
-        self._tables.setdefault(table, []).append(frame.filter(unseen(known)))
+        self._tables.setdefault(table, []).append(frame.filter(unseen(known)) if last_offsets else frame)
         self._versions.setdefault(table, []).append(self.offsets(table) | news)
 
     def last_offset(self, table: str, partition: int) -> int:
@@ -112,6 +121,13 @@ class MemoryOfflineStore:
             self._tables[table] = [pl.concat(parts)]
             self._versions[table].append(self.offsets(table))
         return Compacted(len(parts), min(len(parts), 1))
+
+    def erase(self, table: str, rows: pl.DataFrame) -> int:
+        """Removes the rows at these places."""
+        parts = self._tables.get(table, [])
+        kept = [part.join(rows, on=[PARTITION, OFFSET], how="anti") for part in parts]
+        self._tables[table] = kept
+        return sum(part.height for part in parts) - sum(part.height for part in kept)
 
 
 def unseen(known: Mapping[int, int]) -> pl.Expr:

@@ -30,6 +30,9 @@ class OnlineStore(Protocol):
     def erase(self, prefix: bytes) -> int:
         """Removes every key that begins so; how many there were."""
 
+    def remove(self, keys: Sequence[bytes]) -> int:
+        """Removes these keys for good; how many there were."""
+
 
 class MemoryOnlineStore:
     """The same contract in one process's memory: for tests and for trying things out."""
@@ -54,6 +57,10 @@ class MemoryOnlineStore:
             known = self._values.get(key)
             if known is None or known[OFFSET_BYTES] < value[OFFSET_BYTES]:
                 self._values[key] = value
+
+    def remove(self, keys: Sequence[bytes]) -> int:
+        """Removes these keys."""
+        return sum(self._values.pop(key, None) is not None for key in keys)
 
     def erase(self, prefix: bytes) -> int:
         """Removes every key that begins so."""

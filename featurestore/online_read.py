@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
@@ -20,11 +20,19 @@ from .wanted import Wanted
 class VectorReader:
     """A vector compiled against the sets' active versions; safe to use from several threads.
 
-    Requests are rows (a mapping each) or columns (a mapping of equally long lists).
+    Requests are rows (a mapping each) or columns (a mapping of equally long lists). `listener` is shown every answer.
     """
 
-    def __init__(self, vector: FeatureVector, wanted: Sequence[Wanted], online: OnlineStore) -> None:
+    def __init__(
+        self,
+        vector: FeatureVector,
+        wanted: Sequence[Wanted],
+        online: OnlineStore,
+        *,
+        listener: Callable[[OnlineResult], None] | None = None,
+    ) -> None:
         self.vector = vector
+        self._listener = listener
         self._online = online
         read = {ref.column: item.applied.feature_types[ref.feature] for item in wanted for ref in item.refs}
         types = {**vector.request, **read} | dict.fromkeys(vector.on_demand_columns, "float64")
@@ -56,4 +64,7 @@ class VectorReader:
             label: SetRows(plan, packed[place * size : (place + 1) * size], asked.moments_us)
             for place, (label, plan) in enumerate(self._plans.items())
         }
-        return OnlineResult(self._shape, asked=asked, sets=sets)
+        found = OnlineResult(self._shape, asked=asked, sets=sets)
+        if self._listener is not None:
+            self._listener(found)
+        return found

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..runtime.errors import DefinitionError, did_you_mean
 from .columns import Column, listed, put_numbers, series
+from .entity import Entity
 from .feature_vector import FeatureVector
 from .requests import Asked
 from .schema import NUMERIC
@@ -79,6 +80,14 @@ class OnlineResult:
     def offsets(self) -> dict[str, NDArray[np.int64]]:
         """By feature set version: the last offset of the log that each row has seen, -1 for an unknown key."""
         return {label: rows.offsets for label, rows in self._sets.items()}
+
+    def of_set(self, label: str) -> dict[str, Column]:
+        """The features of one feature set version (`cards.v1`), by column."""
+        return self._sets[label].columns()
+
+    def entity(self, entity: Entity) -> list[object]:
+        """The entity's value in each request."""
+        return self._asked.requests.column(entity.name, entity.dtype)
 
     def to_numpy(self) -> NDArray[np.float64]:
         """Rows x `names`, null as NaN; raises `DefinitionError` for text and lists."""

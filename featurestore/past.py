@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import getpass
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ..runtime.errors import InputError
+from .audit import Audit, Auditor
 from .catalog import AppliedSet
+from .erase import Eraser, named
+from .erasure import Erasure, ErasureBook
 from .feature_vector import FeatureVector
+from .log import EventLog
 from .offline import Compacted, OfflineStore
+from .online import OnlineStore
 from .pins import PinBook, pinned_set
+from .requests import moment_us
 from .training_set import AsOf, TrainingSet, build
 from .wanted import resolve
 
@@ -21,12 +33,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What a store knows of its past: `active` gives a set's version of today, `versions` all of them."""
+    """What a store knows of its past: `active` gives a set's version of today, `versions` all of them.
 
+    `online` and `log_of` open what only an erasure and an audit need.
+    """
+
+    namespace: str
     catalog: Catalog
     offline: OfflineStore
     active: Callable[[str], AppliedSet]
     versions: Callable[[str], list[AppliedSet]]
+    online: Callable[[], OnlineStore]
+    log_of: Callable[[AppliedSet], EventLog]
 
     def training_set(
         self,
@@ -51,3 +69,35 @@ class Past:
         self.active(name)
         done = [self.offline.compact(applied.full_name) for applied in self.versions(name)]
         return Compacted(sum(one.files_before for one in done), sum(one.files_after for one in done))
+
+    def erase(self, sets: Sequence[AppliedSet], entity: Mapping[str, object], *, reason: str, by: str) -> list[Erasure]:
+        """Erases one entity from every version of these sets, for good; a record a set. Raises `InputError`."""
+        if not reason.strip():
+            raise InputError("say why the entity is erased: reason='...' is kept with the record")
+        book = ErasureBook(self.catalog)
+        eraser = Eraser(book, self.online(), self.offline, self.log_of)
+        records = []
+        for applied in sets:
+            hashed = book.hash_of(named(entity, applied), entity, owner=applied.name)
+            columns = tuple(sorted(entity))
+            now_us = time.time_ns() // 1000
+            begun = Erasure(applied.name, columns, hashed, at_us=now_us, by=by or _user(), reason=reason)
+            records.append(eraser.erase(self.versions(applied.name), entity, begun))
+        return records
+
+    def audit(self, *, since: datetime | None, most: int | None) -> Audit:
+        """Logged vectors computed again and compared."""
+        auditor = Auditor(self.namespace, self.offline, self._version, lambda applied: self.log_of(applied).partitions)
+        since_us = None if since is None else moment_us(since, owner="since")
+        return auditor.audit(since_us=since_us, most=most)
+
+    def _version(self, label: str) -> AppliedSet:
+        name = label.rpartition(".v")[0]
+        return next(applied for applied in self.versions(name) if applied.label == label)
+
+
+def _user() -> str:
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (OSError, KeyError):  # a container's user may have no name
+        return f"uid {os.getuid()}@{socket.gethostname()}"

@@ -21,6 +21,7 @@ from ..runtime import redis_client
 from ..runtime.errors import Fenced
 from ..runtime.settings import Settings
 from .log import BYTES_A_READ, Batch, DeadLetter, Held, Offsets, Runs, pieces
+from .redis_blank import blank
 
 _Entry = tuple[bytes, dict[bytes, bytes]]
 PARTITIONS = 4
@@ -262,6 +263,12 @@ class RedisLog:
                 place, _, entry_id = letter.id.partition("/")
                 pipeline.xdel(graves[int(place)], entry_id)
             pipeline.execute()
+
+    def blank(self, where: pl.Expr) -> list[pl.DataFrame]:
+        """Makes these events all null where they stand; as they were."""
+        pairs = [(self._key("log", partition), self._key("held", partition)) for partition in range(self.partitions)]
+        with redis_client.translated(self._settings):
+            return [frame for log, held in pairs for frame in blank(self._client, log, held=held, where=where)]
 
     def _put_aside(self, partition: int, entry: _Entry, *, reason: str) -> None:
         """The entry goes from the log to the dead letters, in one step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import TypeVar, cast
 
@@ -78,6 +79,15 @@ class RedisOnlineStore:
         with redis_client.translated(self._settings):
             for chunk in _chunks(self._client.scan_iter(match=_literal(prefix) + b"*", count=1000)):
                 gone += int(self._client.unlink(*chunk))
+        return gone
+
+    def remove(self, keys: Sequence[bytes]) -> int:
+        """Removes these keys, from the embedded server's append-only file too."""
+        with redis_client.translated(self._settings):
+            gone = sum(int(self._client.unlink(*chunk)) for chunk in _chunks(keys))
+            if self._settings.redis_url is None:
+                with suppress(redis.exceptions.ResponseError):  # a rewriting goes on already
+                    self._client.bgrewriteaof()
         return gone
 
 

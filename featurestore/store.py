@@ -6,7 +6,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from datetime import datetime
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,13 @@ import polars as pl
 from ..runtime.errors import DefinitionError, FeatureSetNotFound, InputError, did_you_mean
 from ..runtime.progress import counter
 from ..runtime.settings import Settings
+from .audit import Audit
 from .backfill import backfill
 from .backlog import Gate
 from .catalog import KIND, AppliedSet
 from .catch_up import catch_up
+from .erase import sets_with
+from .erasure import Erasure, ErasureBook
 from .exclusive import exclusive
 from .feature_set import FeatureSet
 from .feature_vector import FeatureVector
@@ -30,6 +34,7 @@ from .past import Past
 from .requests import Rows as Requested
 from .stream import Stream
 from .training_set import AsOf, TrainingSet
+from .vector_log import VectorLog
 from .wanted import resolve
 from .worker import Stores
 
@@ -56,6 +61,7 @@ class FeatureStore:
         self.settings = settings or Settings.from_env()
         self._now_us = now_us
         self._streams: dict[str, Stream] = {}
+        self._vector_logs: list[VectorLog] = []
         self._logs: dict[str, EventLog] = {}
         self._gates: dict[str, Gate] = {}
         self._applied: dict[str, AppliedSet] = {}
@@ -150,9 +156,13 @@ class FeatureStore:
         """The newest hundred rows that were put aside, with the reasons."""
         return self._log(self.get(name)).buried()
 
-    def vector_reader(self, vector: FeatureVector) -> VectorReader:
-        """The vector, checked and compiled for many online reads."""
-        return VectorReader(vector, resolve(vector, self.get), self._online)
+    def vector_reader(self, vector: FeatureVector, *, log_sample: float = 0.0) -> VectorReader:
+        """The vector, checked and compiled for many online reads; a share `log_sample` of them is kept for `audit`."""
+        wanted = resolve(vector, self.get)
+        if not log_sample:
+            return VectorReader(vector, wanted, self._online)
+        self._vector_logs.append(VectorLog(vector.name, wanted, self._offline, sample=log_sample))
+        return VectorReader(vector, wanted, self._online, listener=self._vector_logs[-1])
 
     def get_online_features(self, vector: FeatureVector, rows: Requested) -> OnlineResult:
         """The vector's features for each request (rows, or a mapping of columns), in one round trip."""
@@ -177,8 +187,34 @@ class FeatureStore:
         """Merges the small files of a set's offline tables, as appends do now and then; pins go on to hold."""
         return self._past.compact(name)
 
+    def audit(self, *, since: datetime | None = None, most: int | None = None) -> Audit:
+        """Computes logged vectors again from the offline tables, by what each had seen, and compares bit for bit."""
+        for kept in self._vector_logs:
+            kept.flush()
+        return self._past.audit(since=since, most=most)
+
+    def erase(
+        self, feature_set: str | FeatureSet | None, entity: Mapping[str, object], *, reason: str, by: str = ""
+    ) -> list[Erasure]:
+        """Removes one entity for good, of one feature set or (None) of all that are about it; a record a set.
+
+        From every version's offline table (also what pins stand for: a set rebuilt from them is without it), the online
+        store, the log, dead letters and logged vectors. Its events from before do not count when they come again.
+        """
+        for kept in self._vector_logs:
+            kept.flush()
+        name = feature_set.name if isinstance(feature_set, FeatureSet) else feature_set
+        sets = sets_with(entity, self.feature_sets()) if name is None else [self.get(name)]
+        return self._past.erase(sets, entity, reason=reason, by=by)
+
+    def erasures(self, name: str) -> list[Erasure]:
+        """What was erased from a feature set: who, when, why and how much, but not which entity."""
+        return ErasureBook(self._catalog).all_of(self.get(name).name)
+
     def close(self) -> None:
         """Gives the connections back; the embedded server stays for this process's other users, until it ends."""
+        while self._vector_logs:
+            self._vector_logs.pop().close()
         self._logs.clear()
         self._gates.clear()
         for name in ("_client", "_online", "_catalog"):
@@ -200,7 +236,15 @@ class FeatureStore:
         def versions(name: str) -> list[AppliedSet]:
             return [self._of_document(document) for document in self._catalog.versions(KIND, name)]
 
-        return Past(self._catalog, self._offline, active=self.get, versions=versions)
+        return Past(
+            self._namespace,
+            self._catalog,
+            self._offline,
+            active=self.get,
+            versions=versions,
+            online=lambda: self._online,
+            log_of=self._log,
+        )
 
     def _of_document(self, document: Document) -> AppliedSet:
         return AppliedSet.of_document(
@@ -229,7 +273,8 @@ class FeatureStore:
         return applied
 
     def _stores(self, applied: AppliedSet) -> Stores:
-        return Stores(online=self._online, offline=self._offline, log=self._log(applied))
+        erased = partial(ErasureBook(self._catalog).erased, applied.name)
+        return Stores(online=self._online, offline=self._offline, log=self._log(applied), erased=erased)
 
     def _log(self, applied: AppliedSet, partitions: int | None = None) -> EventLog:
         from .redis_log import PARTITIONS, RedisLog

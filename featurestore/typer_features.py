@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..runtime.errors import FeatureSetNotFound, did_you_mean
+from ..runtime.errors import FeatureSetNotFound, InputError, did_you_mean
 from ..runtime.rich_output import show_one, show_rows
 from ..runtime.settings import Settings
 from ..runtime.typer_options import AsJson
@@ -53,6 +56,64 @@ def show(name: str, as_json: AsJson = False) -> None:
         "features": found.feature_types,
     }
     show_one(fields, as_json=as_json)
+
+
+@app.command()
+def compact(name: str, as_json: AsJson = False) -> None:
+    """Merge the small files that streams leave in a feature set's offline tables."""
+    from .store import FeatureStore
+
+    with FeatureStore.from_env() as store:
+        show_one(asdict(store.compact(name)), as_json=as_json)
+
+
+@app.command()
+def audit(
+    as_json: AsJson = False,
+    since: Annotated[datetime | None, typer.Option(help="Only vectors logged from this moment on.")] = None,
+    most: Annotated[int | None, typer.Option(help="Only the newest so many.")] = None,
+) -> None:
+    """Compute logged vectors again from the offline tables and compare them bit for bit; fails when one differs."""
+    from .store import FeatureStore
+
+    with FeatureStore.from_env() as store:
+        found = store.audit(since=since, most=most)
+    show_one(found.to_dict(), as_json=as_json)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def erase(
+    entity: Annotated[list[str], typer.Argument(help="The entity, as NAME=VALUE; several for a composite key.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the record.")],
+    feature_set: Annotated[str | None, typer.Option("--set", help="Only this feature set.")] = None,
+    by: Annotated[str, typer.Option(help="Who asks for it; the user of this shell unless said.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove an entity for good: offline, online, from the log, dead letters and logged vectors."""
+    from .store import FeatureStore
+
+    if not yes:
+        typer.confirm(f"Erase {', '.join(entity)} for good? Nothing brings it back", abort=True)
+    with FeatureStore.from_env() as store:
+        known = {one.name: one.dtype for found in store.feature_sets() for one in found.entities}
+        records = store.erase(feature_set, _entity(entity, known), reason=reason, by=by)
+    show_rows([asdict(record) for record in records], as_json=as_json, empty="nothing was erased")
+
+
+def _entity(pairs: list[str], types: Mapping[str, str]) -> dict[str, object]:
+    made: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"cannot read the entity {pair!r}: write NAME=VALUE, such as card_id=7")
+        try:
+            made[name] = int(value) if types.get(name) == "int64" else value
+        except ValueError:
+            raise InputError(f"{name!r} is int64, {value!r} is no whole number") from None
+    return made
 
 
 def _feature_sets() -> list[AppliedSet]:

@@ -6,7 +6,7 @@ batch may be worked through any number of times, after any crash, and counts onc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..runtime.errors import Fenced
 from .catalog import AppliedSet
 from .engine import Events, advance
 from .entity import frame_keys
+from .erasure import Erased
 from .feature_set import FeatureSet
 from .leases import Lease, lease_name
 from .log import Batch, EventLog
@@ -36,6 +37,7 @@ class Stores:
     online: OnlineStore
     offline: OfflineStore
     log: EventLog
+    erased: Callable[[], Erased] = Erased  # what must not come back; asked for whenever a partition is taken
 
 
 class Worker:
@@ -56,6 +58,7 @@ class Worker:
         self._applied = applied
         self._stores = stores
         self._leases: dict[int, Lease] = {}
+        self._erased = Erased()
         self._runs: dict[int, str] = {}
         self._online_at: dict[int, int] = {}
         self._unsaved: list[pl.DataFrame] = []
@@ -67,6 +70,7 @@ class Worker:
         if not leases:
             return
         runs = self._stores.log.runs()
+        self._erased = self._stores.erased()
         self._leases |= leases
         self._runs |= {partition: runs[partition] for partition in leases}
         at = self._stores.log.checkpoints()
@@ -165,7 +169,7 @@ class Worker:
             saved_at = made.ends[partition]
 
     def _made(self, batches: list[Batch]) -> Made:
-        made = made_of(self._set, self._applied, batches)
+        made = made_of(self._set, self._applied, batches, self._erased)
         if made.letters:
             # Before the checkpoint moves past them; a letter with a place is there once, however often it is written.
             self._stores.log.bury(made.letters)

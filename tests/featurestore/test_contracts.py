@@ -5,20 +5,16 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable
 
-from eagleray.featurestore.delta_offline import DeltaOfflineStore
 from eagleray.featurestore.log import BYTES_A_BATCH, EVENTS_A_BATCH, DeadLetter, EventLog, MemoryLog, pieces
-from eagleray.featurestore.offline import APPLIED, OFFSET, PARTITION, Compacted, MemoryOfflineStore, OfflineStore
 from eagleray.featurestore.online import MemoryOnlineStore, OnlineStore
 from eagleray.featurestore.redis_log import RedisLog
 from eagleray.featurestore.redis_online import CHUNK_KEYS, RedisOnlineStore
 from eagleray.runtime import redis_client
-from eagleray.runtime.errors import Fenced, PinNotFound, StorageError
+from eagleray.runtime.errors import Fenced
 from eagleray.runtime.settings import Settings
 
 SERVERS = ["memory", "valkey", "redis_server"]
@@ -47,11 +43,6 @@ def log(request: pytest.FixtureRequest) -> Iterator[EventLog]:
     settings: Settings = request.getfixturevalue(request.param)
     with redis_client.connect(settings) as client:
         yield RedisLog(client, settings, name=uuid.uuid4().hex, partitions=2)
-
-
-@pytest.fixture(params=["memory", "delta"])
-def offline(request: pytest.FixtureRequest, tmp_path: Path) -> OfflineStore:
-    return MemoryOfflineStore() if request.param == "memory" else DeltaOfflineStore(str(tmp_path / "tables"))
 
 
 class TestOnlineStore:
@@ -102,6 +93,13 @@ def test_a_broken_connection_is_made_again(server: Settings) -> None:
             assert online.read([key]) == [stored(1)]
             client.client_kill_filter(_type="normal", skipme=True)
         assert online.read([key]) == [stored(1)]
+
+    def test_removes_keys_for_good(self, online: OnlineStore) -> None:
+        a, b, none = (uuid.uuid4().bytes for _ in range(3))
+        online.write([(a, stored(5)), (b, stored(5))], lease=online.lease("x"))
+        assert online.remove([a, none]) == 1
+        assert online.remove([]) == 0
+        assert online.read([a, b]) == [None, stored(5)]
 
 
 class TestEventLog:
@@ -178,117 +176,26 @@ class TestEventLog:
         log.forget([letter for letter in found if letter.place != (1, 5)])
         assert log.buried() == [letters[1]]
 
-
-class TestOfflineStore:
-    def test_an_append_repeated_adds_nothing(self, offline: OfflineStore) -> None:
-        offline.append("t", rows(0, [0, 1, 2]), last_offsets={0: 2})
-        offline.append("t", rows(0, [1, 2, 3]), last_offsets={0: 3})
-        offline.append("t", rows(0, [0, 3]), last_offsets={0: 3})
-        assert sorted(offline.read("t", [OFFSET])[OFFSET].to_list()) == [0, 1, 2, 3]
-        assert (offline.last_offset("t", 0), offline.last_offset("t", 1)) == (3, -1)
-
-    def test_partitions_have_offsets_of_their_own(self, offline: OfflineStore) -> None:
-        both = pl.concat([rows(0, [5]), rows(1, [0])])
-        offline.append("t", both, last_offsets={0: 5, 1: 0})
-        assert (offline.last_offset("t", 0), offline.last_offset("t", 1)) == (5, 0)
-        assert offline.read("t", ["x"]).height == 2
-
-    def test_reads_from_a_moment_on(self, offline: OfflineStore) -> None:
-        offline.append("t", rows(0, [0, 1, 2]), last_offsets={0: 2})
-        assert offline.read("t", [OFFSET], from_us=("ts", 1_000_000))[OFFSET].to_list() == [1, 2]
-        assert offline.read("t", [OFFSET], where=pl.col(OFFSET) < 1)[OFFSET].to_list() == [0]
-
-    def test_an_unknown_table_is_empty(self, offline: OfflineStore) -> None:
-        assert offline.read("none", ["a", "b"]).columns == ["a", "b"]
-        assert (offline.last_offset("none", 0), offline.version("none")) == (-1, -1)
-
-    def test_versions_count_appends(self, offline: OfflineStore) -> None:
-        offline.append("t", rows(0, [0]), last_offsets={0: 0})
-        offline.append("t", rows(0, [1]), last_offsets={0: 1})
-        assert offline.version("t") == 1
-
-    def test_the_offsets_of_a_version_bring_its_rows_back(self, offline: OfflineStore) -> None:
-        offline.append("t", rows(0, [0, 1]), last_offsets={0: 1})
-        offline.append("t", pl.concat([rows(0, [2]), rows(2, [0])]), last_offsets={0: 2, 2: 0})
-        assert offline.offsets("t", 0) == {0: 1}
-        assert offline.offsets("t") == offline.offsets("t", 1) == {0: 2, 2: 0}
-        assert offline.read("t", [OFFSET], upto=offline.offsets("t", 0))[OFFSET].to_list() == [0, 1]
-        assert offline.read("t", [OFFSET], upto=offline.offsets("t")).height == 4
-        assert offline.read("t", [OFFSET], upto={}).height == 0
-
-    def test_compaction_keeps_rows_and_offsets(self, offline: OfflineStore) -> None:
-        for offset in range(5):
-            offline.append("t", rows(offset % 2, [offset]), last_offsets={offset % 2: offset})
-        assert offline.compact("t") == Compacted(5, 1)
-        assert offline.compact("t") == Compacted(1, 1)
-        offline.append("t", rows(0, [3, 4]), last_offsets={0: 4})
-        offline.append("t", rows(0, [6]), last_offsets={0: 6})
-        assert sorted(offline.read("t", [OFFSET])[OFFSET]) == [0, 1, 2, 3, 4, 6]
-        assert sorted(offline.read("t", [OFFSET], upto=offline.offsets("t", 2))[OFFSET]) == [0, 1, 2]
-        assert offline.offsets("t") == {0: 6, 1: 3}
-        assert offline.compact("none") == Compacted(0, 0)
-
-    def test_a_version_that_never_was_is_not_found(self, offline: OfflineStore) -> None:
-        offline.append("t", rows(0, [0]), last_offsets={0: 0})
-        with pytest.raises(PinNotFound, match=r"version 7 of the offline table t .* without pins"):
-            offline.offsets("t", 7)
-        assert offline.offsets("none") == {}
-
-
-def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match=r"offline table .* refused"):
-        DeltaOfflineStore(str(tmp_path / "file")).append("t", rows(0, [0]), last_offsets={0: 0})
-
-
-def test_appends_merge_the_small_files_they_leave(tmp_path: Path) -> None:
-    offline = DeltaOfflineStore(str(tmp_path), merge_at_files=4)
-    for offset in range(20):
-        offline.append("t", rows(0, [offset]), last_offsets={0: offset})
-    assert len(DeltaTable(str(tmp_path / "t")).file_uris()) < 4
-    assert sorted(offline.read("t", [OFFSET])[OFFSET]) == list(range(20))
-    assert offline.offsets("t") == {0: 19}
-
-
-def test_offsets_outlive_compaction_checkpoint_and_vacuum(tmp_path: Path) -> None:
-    offline = DeltaOfflineStore(str(tmp_path))
-    for offset in range(3):
-        offline.append("t", rows(0, [offset]), last_offsets={0: offset})
-    offline.compact("t")
-    table = DeltaTable(str(tmp_path / "t"))
-    table.create_checkpoint()
-    assert len(table.vacuum(0, dry_run=False, enforce_retention_duration=False)) == 3
-    offline.append("t", rows(0, [1, 2]), last_offsets={0: 2})
-    assert sorted(offline.read("t", [OFFSET])[OFFSET]) == [0, 1, 2]
-    assert sorted(offline.read("t", [OFFSET], upto=offline.offsets("t", 1))[OFFSET]) == [0, 1]
-
-
-def test_two_appends_of_the_same_events_at_once_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow, quick = DeltaOfflineStore(str(tmp_path)), DeltaOfflineStore(str(tmp_path))
-    slow.append("t", rows(0, [0]), last_offsets={0: 0})
-    seen = slow._open("t")
-    quick.append("t", rows(0, [1]), last_offsets={0: 1})
-    monkeypatch.setattr(slow, "_open", lambda _: seen)  # it looked before the other one wrote
-    with pytest.raises(StorageError, match="refused"):
-        slow.append("t", rows(0, [1]), last_offsets={0: 1})
-    assert sorted(quick.read("t", [OFFSET])[OFFSET]) == [0, 1]
+    def test_blanked_events_keep_their_places(self, log: EventLog) -> None:
+        log.append({0: frame(3), 1: frame(1)})
+        log.append({0: frame(2)})
+        (first, second) = log.blank(pl.col("x") == 1)
+        assert first.to_dicts() == second.to_dicts() == [{"x": 1, "text": "é"}]
+        log.append({0: frame(1)})
+        found = log.read({0: -1, 1: -1}, events=100)
+        assert [(b.partition, b.first, b.frame["x"].to_list()) for b in found] == [
+            (0, 0, [0, None, 2]),
+            (0, 3, [0, None]),
+            (0, 5, [0]),
+            (1, 0, [0]),
+        ]
+        assert log.blank(pl.col("x") == 1) == []
+        log.trim({0: 5, 1: 0})
+        assert {held.events for held in log.held().values()} == {0}
+        assert {held.bytes for held in log.held().values()} == {0}
 
 
 def frame(height: int) -> pl.DataFrame:
     return pl.DataFrame(
         {"x": range(height), "text": [None, "é", ""][:height]}, schema={"x": pl.Int64, "text": pl.String}
-    )
-
-
-def rows(partition: int, offsets: list[int]) -> pl.DataFrame:
-    """Rows as a worker writes them: one second apart."""
-    moments = pl.Series([offset * 1_000_000 for offset in offsets]).cast(pl.Datetime("us", "UTC"))
-    return pl.DataFrame(
-        {
-            "x": [float(offset) for offset in offsets],
-            "ts": moments,
-            PARTITION: pl.Series([partition] * len(offsets), dtype=pl.Int32),
-            OFFSET: pl.Series(offsets, dtype=pl.Int64),
-            APPLIED: moments,
-        }
     )

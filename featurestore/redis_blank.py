@@ -1,0 +1,54 @@
+"""Adapter: events of a stream made null where they stand.
+
+An entry of a stream cannot be changed and ids only ascend, so the stream is written anew, with the ids it had, in one
+transaction; what is appended meanwhile makes it begin again.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import polars as pl
+import redis
+
+from .log import blanked
+
+
+def blank(client: redis.Redis, stream: str, *, held: str, where: pl.Expr) -> list[pl.DataFrame]:
+    """The events as they were; `held` names the counter of the stream's bytes, on the same shard."""
+    with client.pipeline(transaction=True) as pipeline:
+        while True:
+            pipeline.watch(stream)  # type: ignore[no-untyped-call]
+            gone, entries, grown = _blanked(pipeline.xrange(stream), where)
+            if not gone:
+                return []
+            pipeline.multi()
+            pipeline.delete(stream)
+            for entry_id, entry in entries:
+                pipeline.xadd(stream, entry, id=entry_id)
+            pipeline.hincrby(held, "bytes", grown)
+            try:
+                pipeline.execute()
+            except redis.exceptions.WatchError:
+                continue
+            return gone
+
+
+def _blanked(found: Any, where: pl.Expr) -> tuple[list[pl.DataFrame], list[tuple[bytes, dict[Any, Any]]], int]:
+    gone, entries, grown = [], [], 0
+    for entry_id, entry in found:
+        try:
+            frame = pl.read_ipc_stream(io.BytesIO(entry[b"arrow"]))
+            erased = frame.filter(where)
+        except (KeyError, pl.exceptions.PolarsError, OSError):
+            entries.append((entry_id, entry))  # foreign, or of another schema: who reads it puts it aside
+            continue
+        if erased.height:
+            gone.append(erased)
+            buffer = io.BytesIO()
+            blanked(frame, where).write_ipc_stream(buffer)
+            grown += len(buffer.getvalue()) - len(entry[b"arrow"])
+            entry = {b"n": entry[b"n"], b"arrow": buffer.getvalue()}
+        entries.append((entry_id, entry))
+    return gone, entries, grown
