@@ -19,6 +19,7 @@ from .row_codec import row_dtype
 from .states import FORMAT, NEVER_US
 
 _FORMAT_BYTE = bytes([FORMAT])
+_NEWEST_BYTES = slice(9, 17)
 
 
 class Opener:
@@ -90,6 +91,11 @@ def head_dtype(rings: int, plain: Sequence[str]) -> np.dtype[np.void]:
     if plain:
         fields += [("ts_us", "<i8"), ("offset", "<i8"), ("row", row_dtype(tuple(plain)))]
     return np.dtype(fields)
+
+
+def newest_us(values: Sequence[bytes]) -> NDArray[np.int64]:
+    """The time of each value's newest event."""
+    return np.frombuffer(b"".join([value[_NEWEST_BYTES] for value in values]), dtype="<i8")
 
 
 def foreign() -> StorageError:

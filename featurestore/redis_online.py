@@ -17,17 +17,30 @@ from .online import TAKEN_MS, TAKER
 from .redis_leases import RedisLeases, epoch_key
 
 T = TypeVar("T")
+Call = tuple[list[bytes], list[bytes | int]]  # the keys and the arguments of a script
 CHUNK_KEYS = 500  # a function blocks the server while it runs: some 1 ms at this size
 
+# Keys: the lease's epoch, then the values' keys. Arguments: the epoch, how many values expire (0 or all of them), the
+# values, then when each goes. One MGET and one MSET, since a call from a script costs the server more than the work.
 # The last offset stands big-endian in bytes 2-9 of every value, so comparing text compares offsets.
 _PUT = """
-local epoch = tonumber(redis.call('GET', KEYS[1]) or '0')
-if epoch ~= tonumber(ARGV[1]) then return redis.error_reply('FENCED') end
-for i = 2, #KEYS do
-  local known = redis.call('GETRANGE', KEYS[i], 1, 8)
-  if known == '' or known < string.sub(ARGV[i], 2, 9) then redis.call('SET', KEYS[i], ARGV[i]) end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return redis.error_reply('FENCED') end
+local sub, count, expiring = string.sub, #KEYS - 1, tonumber(ARGV[2])
+local known = redis.call('MGET', unpack(KEYS, 2))
+local put, n = {}, 0
+for i = 1, count do
+  local old, new = known[i], ARGV[i + 2]
+  if not old or sub(old, 2, 9) < sub(new, 2, 9) then
+    put[n + 1], put[n + 2] = KEYS[i + 1], new
+    n = n + 2
+    known[i] = 0
+  end
 end
-return #KEYS - 1
+if n > 0 then redis.call('MSET', unpack(put)) end
+for i = 1, expiring do
+  if known[i] == 0 and ARGV[i + count + 2] ~= '0' then redis.call('PEXPIREAT', KEYS[i + 1], ARGV[i + count + 2]) end
+end
+return n / 2
 """
 
 
@@ -56,17 +69,33 @@ class RedisOnlineStore:
             with redis_client.translated(self._settings):
                 return cast("list[bytes | None]", self._client.mget(list(keys)))
 
-    def write(self, values: Iterable[tuple[bytes, bytes]], *, lease: Lease) -> None:
+    def write(
+        self, values: Iterable[tuple[bytes, bytes]], *, lease: Lease, expires_ms: Sequence[int] | None = None
+    ) -> None:
         """Stores each value unless its key has a newer offset already."""
+        epoch, moments = epoch_key(lease.name), iter(expires_ms or ())
+        calls: list[Call] = []
+        for chunk in _chunks(values):
+            names, packed = zip(*chunk, strict=True)
+            expiring = list(islice(moments, len(chunk)))
+            calls.append(([epoch, *names], [lease.epoch, len(expiring), *packed, *expiring]))
         with redis_client.translated(self._settings):
-            for chunk in _chunks(values):
-                keys = [epoch_key(lease.name), *(key for key, _ in chunk)]
+            for (keys, args), reply in zip(calls, self._replies(calls), strict=True):
                 try:
-                    self._put(keys=keys, args=[lease.epoch, *(value for _, value in chunk)])
+                    if _again(reply):
+                        self._put(keys=keys, args=args)
+                    elif isinstance(reply, redis.exceptions.ResponseError):
+                        raise reply
                 except redis.exceptions.ResponseError as error:
-                    if str(error).startswith("FENCED"):
+                    if str(error).removeprefix("ERR ").startswith("FENCED"):
                         raise fenced(lease) from None
                     raise
+
+    def _replies(self, calls: Sequence[Call]) -> Sequence[object]:
+        try:
+            return self._links.call_each((b"EVALSHA", self._put.sha, len(keys), *keys, *args) for keys, args in calls)
+        except redis.exceptions.ConnectionError:
+            return [None] * len(calls)
 
     def close(self) -> None:
         """Gives the connections back."""
@@ -89,6 +118,11 @@ class RedisOnlineStore:
                 with suppress(redis.exceptions.ResponseError):  # a rewriting goes on already
                     self._client.bgrewriteaof()
         return gone
+
+
+def _again(reply: object) -> bool:
+    """Whether the client must do it: the link broke, or the server does not know the script (the client loads it)."""
+    return reply is None or (isinstance(reply, redis.exceptions.ResponseError) and str(reply).startswith("NOSCRIPT"))
 
 
 def _literal(prefix: bytes) -> bytes:

@@ -83,10 +83,15 @@ def pack_row(values: Sequence[object], dtypes: Sequence[str]) -> bytes:
 
 def pack_rows(frame: pl.DataFrame, dtypes: Sequence[str]) -> list[bytes]:
     """`pack_row` of every row of a frame with these columns, all at once."""
-    kind = row_dtype(tuple(dtypes))
-    slots = np.zeros(frame.height, dtype=kind)
+    slots, tails = row_slots(frame.get_columns(), dtypes)
+    return cut(slots.tobytes(), slots.dtype.itemsize, tails)
+
+
+def row_slots(columns: Sequence[pl.Series], dtypes: Sequence[str]) -> tuple[NDArray[np.void], list[list[bytes]]]:
+    """The fixed parts of the rows that columns make, and the tails, a list a column that has them."""
+    slots = np.zeros(len(columns[0]), dtype=row_dtype(tuple(dtypes)))
     tails: list[list[bytes]] = []
-    for place, (column, dtype) in enumerate(zip(frame.get_columns(), dtypes, strict=True)):
+    for place, (column, dtype) in enumerate(zip(columns, dtypes, strict=True)):
         if column.null_count():
             slots["nulls"][:, place >> 3] |= column.is_null().to_numpy().astype(np.uint8) << (place & 7)
         if has_tail(dtype):
@@ -100,9 +105,13 @@ def pack_rows(frame: pl.DataFrame, dtypes: Sequence[str]) -> list[bytes]:
             slots[f"f{place}"][there] = np.array(vectors, dtype="<f4").reshape(len(vectors), size)
         else:
             slots[f"f{place}"] = _numbers(column)
-    blob, step = slots.tobytes(), kind.itemsize
-    rows = [blob[at : at + step] for at in range(0, len(blob), step)]
-    return [b"".join(parts) for parts in zip(rows, *tails, strict=True)] if tails else rows
+    return slots, tails
+
+
+def cut(block: bytes, size: int, tails: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """A block of records as one bytes each, with its tails behind it."""
+    records = [block[at : at + size] for at in range(0, len(block), size)]
+    return [b"".join(parts) for parts in zip(records, *tails, strict=True)] if tails else records
 
 
 def unpack_row(packed: bytes | memoryview, dtypes: Sequence[str]) -> list[object]:
@@ -200,5 +209,6 @@ def _bitmap_bytes(bits: int) -> int:
 
 def _numbers(column: pl.Series) -> NDArray[np.generic]:
     if isinstance(column.dtype, pl.Datetime):
-        column = column.dt.epoch("us")
+        # Microseconds since 1970 are how Polars keeps a time, so this is a view.
+        return column.to_numpy().astype("datetime64[us]", copy=False).view(np.int64)
     return (column.fill_null(False if column.dtype == pl.Boolean else 0) if column.null_count() else column).to_numpy()

@@ -6,17 +6,13 @@ batch may be worked through any number of times, after any crash, and counts onc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from ..runtime.errors import Fenced
 from .catalog import AppliedSet
-from .engine import Events, advance
-from .entity import frame_keys
 from .erasure import Erased
 from .feature_set import FeatureSet
 from .leases import Lease, lease_name
@@ -24,10 +20,9 @@ from .log import Batch, EventLog
 from .made import Made, made_of
 from .offline import APPLIED, OFFSET, PARTITION, OfflineStore
 from .online import OnlineStore
-from .states import decode, encode
+from .online_write import OnlineWriter
 
 EVENTS_A_STEP = 50_000  # what a step aims at; one batch is the least it takes
-KEYS_A_STEP = 20_000  # bounds memory: a step holds the states of this many keys at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +52,7 @@ class Worker:
         self._set = feature_set
         self._applied = applied
         self._stores = stores
+        self._writer = OnlineWriter(applied, stores.online)
         self._leases: dict[int, Lease] = {}
         self._erased = Erased()
         self._runs: dict[int, str] = {}
@@ -177,18 +173,7 @@ class Worker:
 
     def _put_online(self, made: Made) -> dict[int, Fenced]:
         """Online as far as the leases allow; the partitions that were taken over."""
-        lost: dict[int, Fenced] = {}
-        for keys, events, homes in self._steps(made.frame):
-            states = decode(self._stores.online.read(keys), self._applied.layout)
-            values = encode(advance(states, events, self._applied.layout), self._applied.layout)
-            for partition in dict.fromkeys(homes.tolist()):
-                own = np.flatnonzero(homes == partition)
-                pairs = zip(keys[own[0] : own[-1] + 1], values[own[0] : own[-1] + 1], strict=True)
-                try:
-                    if partition not in lost:
-                        self._stores.online.write(pairs, lease=self._leases[partition])
-                except Fenced as error:
-                    lost[partition] = error
+        lost = self._writer.put(made.frame, self._leases)
         ends = {partition: end for partition, end in made.ends.items() if partition not in lost}
         self._stores.log.advance(ends, runs=self._runs)
         self._online_at |= ends
@@ -199,26 +184,3 @@ class Worker:
             self.drop(partition)
         for error in lost.values():
             raise error
-
-    def _steps(self, frame: pl.DataFrame) -> Iterator[tuple[list[bytes], Events, NDArray[np.int32]]]:
-        """The events in groups of whole keys, each with the online keys its codes stand for and their partitions."""
-        if not frame.height:
-            return
-        # One dictionary encoding gives codes in order of first appearance, whatever the keys' types are; the events
-        # come in the order of their partitions, so the keys do too.
-        keys = frame_keys(self._applied.entities, frame)
-        distinct = keys.unique(maintain_order=True)
-        codes = keys.replace_strict(distinct, pl.Series(np.arange(len(distinct))), return_dtype=pl.Int64).to_numpy()
-        names = [self._applied.online_key(key) for key in distinct.to_list()]
-        homes = np.empty(len(names), dtype=np.int32)
-        homes[codes] = frame[PARTITION].to_numpy()
-        ts_us = frame[self._applied.timestamp].dt.epoch("us").to_numpy()
-        offsets = frame[OFFSET].to_numpy()
-        for first in range(0, len(names), KEYS_A_STEP):
-            here = slice(first, first + KEYS_A_STEP)
-            inside = np.flatnonzero((codes >= first) & (codes < first + KEYS_A_STEP))
-            yield (
-                names[here],
-                Events(codes[inside] - first, ts_us[inside], offsets[inside], frame[inside]),
-                homes[here],
-            )

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import hiredis
 import redis
 
 _BUFFER_BYTES = 1 << 17
+_AHEAD = 2
 Part = bytes | str | int
 
 
@@ -30,6 +31,13 @@ class RedisLinks:
 
     def call(self, *command: Part) -> object:
         """The reply to one command; raises redis's `ConnectionError` where the link breaks, `ResponseError`."""
+        reply = self.call_each([command])[0]
+        if isinstance(reply, redis.exceptions.ResponseError):
+            raise reply
+        return reply
+
+    def call_each(self, commands: Iterable[tuple[Part, ...]]) -> list[object]:
+        """The replies to commands, errors of the server among them; the next are sent while one is being answered."""
         if self._pid != os.getpid():  # a forked child must not share its parent's sockets
             self._idle, self._pid = deque(), os.getpid()
         try:
@@ -37,8 +45,7 @@ class RedisLinks:
         except IndexError:
             link = _Link(self._client)
         try:
-            link.send(command)
-            reply = link.reply()
+            replies = link.exchange(commands)
         except (OSError, hiredis.HiredisError) as error:
             link.close()
             raise redis.exceptions.ConnectionError(f"the connection broke: {error}") from error
@@ -46,9 +53,7 @@ class RedisLinks:
             link.close()  # interrupted half way: what the server still sends belongs to no one
             raise
         self._idle.append(link)
-        if isinstance(reply, hiredis.ReplyError):
-            raise redis.exceptions.ResponseError(str(reply))
-        return reply
+        return replies
 
     def values(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values of strings, None where there is none."""
@@ -74,6 +79,19 @@ class _Link:
         self._reader = hiredis.Reader(notEnoughData=NotImplemented)
         self._buffer = bytearray(_BUFFER_BYTES)
 
+    def exchange(self, commands: Iterable[tuple[Part, ...]]) -> list[object]:
+        """Sends commands, a few ahead of the replies."""
+        replies: list[object] = []
+        sent = 0
+        for command in commands:
+            self.send(command)
+            sent += 1
+            if sent - len(replies) > _AHEAD:
+                replies.append(self.reply())
+        while len(replies) < sent:
+            replies.append(self.reply())
+        return replies
+
     def send(self, command: tuple[Part, ...]) -> None:
         """Sends one command."""
         self._socket.sendall(hiredis.pack_command(command))  # type: ignore[arg-type]
@@ -88,6 +106,8 @@ class _Link:
                 if not count:
                     raise ConnectionResetError("the server closed it")
                 reader.feed(buffer, 0, count)  # type: ignore[arg-type]
+            elif isinstance(reply, hiredis.ReplyError):
+                return redis.exceptions.ResponseError(str(reply))
             elif not isinstance(reply, hiredis.PushNotification):
                 return reply
 

@@ -69,6 +69,19 @@ class TestOnlineStore:
         assert online.read([key]) == [None]
         online.write([(key, stored(1))], lease=latter)
 
+    def test_a_value_goes_at_its_moment(self, online: OnlineStore) -> None:
+        prefix = uuid.uuid4().hex.encode()
+        keys = [prefix + b"%d" % place for place in range(2 * CHUNK_KEYS)]
+        now_ms = time.time_ns() // 1_000_000
+        expires_ms = [(0, now_ms + 60_000, now_ms - 1)[place % 3] for place in range(len(keys))]
+        lease = online.lease("x")
+        online.write([(key, stored(1)) for key in keys], lease=lease, expires_ms=expires_ms)
+        assert [value is None for value in online.read(keys)] == [place % 3 == 2 for place in range(len(keys))]
+        online.write([(keys[1], stored(1)), (keys[0], stored(2))], lease=lease, expires_ms=[1, now_ms - 1])
+        assert online.read(keys[:2]) == [None, stored(1)], "what is not newer keeps its moment too"
+        online.write([(keys[0], stored(1))], lease=lease)
+        assert online.read(keys[:1]) == [stored(1)]
+
     def test_writes_more_keys_than_a_chunk(self, online: OnlineStore) -> None:
         prefix = uuid.uuid4().hex.encode()
         values = [(prefix + b":%d" % place, stored(place + 1)) for place in range(2 * CHUNK_KEYS + 1)]

@@ -1,0 +1,120 @@
+"""Writing online: the quick way of sets without windows gives the bytes of the general one, and dead keys go."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eagleray.featurestore.aggregates import Aggregate
+from eagleray.featurestore.engine import Events, advance
+from eagleray.featurestore.entity import Entity
+from eagleray.featurestore.feature_set import FeatureSet
+from eagleray.featurestore.leases import lease_name
+from eagleray.featurestore.offline import OFFSET, PARTITION
+from eagleray.featurestore.online import MemoryOnlineStore
+from eagleray.featurestore.online_write import DAY_US, FEW, OnlineWriter, expiries_ms, reach_us
+from eagleray.featurestore.plain_step import PlainStep
+from eagleray.featurestore.states import decode, encode
+
+from .bench import applied
+
+SCHEMA = {"x": "float64", "n": "int32", "text": "string", "tags": "list[string]", "v": "vector[2]", "at": "timestamp"}
+event = st.tuples(
+    st.integers(0, 4),  # key
+    st.integers(-3, 3),  # ts
+    st.none() | st.floats(allow_nan=False),
+    st.none() | st.integers(-9, 9),
+    st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=3),
+    st.none() | st.lists(st.none() | st.sampled_from(["", "a", "é"]), max_size=3),
+    st.none() | st.just([0.5, -1.0]),
+    st.none() | st.integers(0, 5),
+)
+
+
+def frame(rows: list[tuple[object, ...]], first: int) -> pl.DataFrame:
+    types = {"k": pl.Int64(), "ts": pl.Datetime("us", "UTC"), "x": pl.Float64(), "n": pl.Int32(), "text": pl.String()}
+    nested = {"tags": pl.List(pl.String), "v": pl.Array(pl.Float32, 2), "at": pl.Int64()}
+    made = pl.DataFrame(rows, schema=types | nested, orient="row")
+    return made.with_columns(
+        pl.col("at").cast(pl.Datetime("us", "UTC")),
+        pl.lit(0, dtype=pl.Int32).alias(PARTITION),
+        pl.int_range(first, first + len(rows), dtype=pl.Int64).alias(OFFSET),
+    )
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, {"x": "float64", "n": "int32"}], ids=["all", "numbers"])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(st.tuples(st.lists(event, min_size=1, max_size=6), st.integers(0, 3)), min_size=1, max_size=4))
+def test_a_set_without_windows_steps_as_any_set(
+    schema: dict[str, str], batches: list[tuple[list[tuple[object, ...]], int]]
+) -> None:
+    layout = FeatureSet("f", [Entity("k", "int64")], "ts", schema).layout
+    step = PlainStep(layout)
+    stored: dict[int, bytes] = {}
+    first = 0
+    for rows, replayed in batches:
+        events = frame(rows, max(0, first - replayed))
+        keys, codes = np.unique(events["k"].to_numpy(), return_inverse=True)
+        given_ = Events(codes, events["ts"].dt.epoch("us").to_numpy(), events[OFFSET].to_numpy(), events)
+        packed = [stored.get(key) for key in keys.tolist()]
+        expected = encode(advance(decode(packed, layout), given_, layout), layout)
+        assert step.advanced(packed, given_) == expected
+        stored |= dict(zip(keys.tolist(), expected, strict=True))
+        first += len(rows)
+
+
+@pytest.mark.parametrize("count", [1, FEW, FEW + 1, 3 * FEW])
+def test_few_events_and_many_are_stored_alike(count: int) -> None:
+    known = applied(FeatureSet("f", [Entity("k")], "ts", {"x": "float64"}))
+    online = MemoryOnlineStore()
+    events = pl.DataFrame(
+        {
+            "k": [f"k{place % 50}|" for place in range(count)],
+            "ts": pl.Series(range(count), dtype=pl.Datetime("us", "UTC")),
+            "x": pl.Series(range(count), dtype=pl.Float64),
+            PARTITION: pl.Series([0] * count, dtype=pl.Int32),
+            OFFSET: pl.Series(range(count), dtype=pl.Int64),
+        }
+    )
+    leases = {0: online.lease(lease_name(known.full_name, 0))}
+    assert not OnlineWriter(known, online).put(events, leases)
+    keys = [known.online_key(f"k=sk{place}\\|") for place in range(min(count, 50))]
+    states = decode(online.read(keys), known.layout)
+    assert states.applied.sum() == count
+    assert states.max_ts_us.max() == count - 1
+
+
+def test_a_partition_that_was_taken_over_is_named_and_the_others_are_stored() -> None:
+    known = applied(FeatureSet("f", [Entity("k")], "ts", {"x": "float64"}))
+    online = MemoryOnlineStore()
+    leases = {partition: online.lease(lease_name(known.full_name, partition)) for partition in (0, 1)}
+    online.lease(lease_name(known.full_name, 0))
+    events = pl.DataFrame(
+        {
+            "k": ["a", "b"],
+            "ts": pl.Series([1, 2], dtype=pl.Datetime("us", "UTC")),
+            "x": [1.0, 2.0],
+            PARTITION: pl.Series([0, 1], dtype=pl.Int32),
+            OFFSET: pl.Series([0, 0], dtype=pl.Int64),
+        }
+    )
+    assert list(OnlineWriter(known, online).put(events, leases)) == [0]
+    stored = online.read([known.online_key("k=sa"), known.online_key("k=sb")])
+    assert [value is None for value in stored] == [True, False]
+
+
+def test_values_go_a_day_after_they_say_nothing() -> None:
+    hour = 3_600_000_000
+    window = Aggregate("x", ["sum"], ["2h"], granularity="1h")
+    both = FeatureSet("f", [Entity("k")], "ts", {"x": "float64"}, [window], ["x"], ttl="5h")
+    assert reach_us(applied(both)) == 5 * hour
+    assert reach_us(applied(FeatureSet("f", [Entity("k")], "ts", {"x": "float64"}, [window]))) == 3 * hour
+    assert reach_us(applied(FeatureSet("f", [Entity("k")], "ts", {"x": "float64"}, [window], ["x"]))) is None
+    now = 100 * DAY_US
+    newest = np.array([now, now - DAY_US - 2 * hour, now - DAY_US - 3 * hour])
+    live, nearly, history = expiries_ms(newest, 3 * hour, now_us=now)
+    assert (live, nearly) == ((now + DAY_US + 3 * hour) // 1000 + 1, (now + hour) // 1000 + 1)
+    assert history == 0, "what was loaded long after it happened stays"
