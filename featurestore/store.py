@@ -138,13 +138,14 @@ class FeatureStore:
         return accepted.frame.height
 
     @contextmanager
-    def stream(self, feature_set: FeatureSet) -> Iterator[Stream]:
+    def stream(self, feature_set: FeatureSet, *, lease_s: float = 5.0) -> Iterator[Stream]:
         """Runs a worker of the set beside this program for the length of the block; ends with all of it stored.
 
-        It shares the set's partitions with every other stream of the set, in this and in other processes.
+        It shares the set's partitions with every other stream of the set, in this and in other processes; what one
+        leaves behind that died without a word, the others take over after `lease_s`.
         """
         applied = self._checked(feature_set)
-        stream = Stream(feature_set, applied, self._stores(applied))
+        stream = Stream(feature_set, applied, self._stores(applied), ttl_ms=int(1000 * lease_s))
         self._streams[applied.full_name] = stream
         try:
             yield stream
