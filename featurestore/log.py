@@ -104,6 +104,9 @@ class EventLog(Protocol):
     def buried(self, *, most: int = 100) -> list[DeadLetter]:
         """The rows put aside, newest last."""
 
+    def buried_count(self) -> int:
+        """How many there are."""
+
     def forget(self, letters: Sequence[DeadLetter]) -> None:
         """Drops letters that `buried` gave: they were dealt with."""
 
@@ -215,6 +218,10 @@ class MemoryLog:
     def buried(self, *, most: int = 100) -> list[DeadLetter]:
         """The rows put aside, newest last."""
         return self._letters[-most:]
+
+    def buried_count(self) -> int:
+        """How many there are."""
+        return len(self._letters)
 
     def forget(self, letters: Sequence[DeadLetter]) -> None:
         """Drops letters that were dealt with."""

@@ -20,6 +20,7 @@ import redis
 from ..runtime import redis_client
 from ..runtime.errors import Fenced
 from ..runtime.settings import Settings
+from . import redis_log_scripts as scripts
 from .log import BYTES_A_READ, Batch, DeadLetter, Held, Offsets, Runs, pieces
 from .redis_blank import blank
 
@@ -29,99 +30,6 @@ DEAD_LETTERS_KEPT = 100_000
 TOKEN_S = 86_400
 RETRY_TOKEN_S = 120  # a command whose connection broke is repeated within seconds
 _SHOWN_BYTES = 2_000
-# Keys: log, next offset, held, token, foreign entries. Arguments: seconds to remember the token, then the number of
-# events and the bytes of each batch. What another program has put beyond our offsets would bar the way, so it goes.
-_APPEND = """
-local known = redis.call('GET', KEYS[4])
-if known then return tonumber(known) end
-local first = tonumber(redis.call('GET', KEYS[2]) or '0')
-for _, entry in ipairs(redis.call('XRANGE', KEYS[1], string.format('%d-0', first), '+')) do
-  redis.call('XADD', KEYS[5], '*', 'reason', 'not an event batch of ours', 'row', cjson.encode(entry[2]))
-  redis.call('XDEL', KEYS[1], entry[1])
-end
-local clock = redis.call('TIME')
-local ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local at = first
-for i = 2, #ARGV, 2 do
-  local entry = {KEYS[1], string.format('%d-%d', at, ms), 'n', ARGV[i], 'arrow', ARGV[i + 1]}
-  local added = redis.pcall('XADD', unpack(entry))
-  if type(added) == 'table' and added.err then
-    if not string.find(added.err, 'equal or smaller', 1, true) then return redis.error_reply(added.err) end
-    -- The stream remembers a foreign id though its entry has gone; only a new stream does not.
-    local kept = redis.call('XRANGE', KEYS[1], '-', '+')
-    redis.call('DEL', KEYS[1])
-    for _, old in ipairs(kept) do redis.call('XADD', KEYS[1], old[1], unpack(old[2])) end
-    redis.call('XADD', unpack(entry))
-  end
-  redis.call('HINCRBY', KEYS[3], 'events', ARGV[i])
-  redis.call('HINCRBY', KEYS[3], 'bytes', #ARGV[i + 1])
-  at = at + tonumber(ARGV[i])
-end
-redis.call('SET', KEYS[2], string.format('%d', at))
-redis.call('SET', KEYS[4], string.format('%d', first), 'EX', ARGV[1])
-return first
-"""
-_RUN = "return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')"
-_SAME_RUN = """
-if ARGV[1] ~= '' and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= ARGV[1] then
-  return redis.error_reply('REWOUND')
-end
-"""
-# Key: log. Arguments: the run, where to begin, how many events and how many bytes are enough.
-_READ = (
-    _SAME_RUN
-    + """
-local found, events, bytes, from, count = {}, 0, 0, ARGV[2], 4
-while true do
-  local some = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', count)
-  for _, entry in ipairs(some) do
-    found[#found + 1] = entry
-    events, bytes = events + (tonumber(entry[2][2]) or 0), bytes + #(entry[2][4] or '')
-    if events >= tonumber(ARGV[3]) or bytes >= tonumber(ARGV[4]) then return found end
-    from = '(' .. entry[1]
-  end
-  if #some < count then return found end
-  count = math.min(2 * count, 256)
-end
-"""
-)
-# Arguments: the run, the new value, what there is when there is nothing.
-_RAISE = (
-    _SAME_RUN
-    + """
-local known = tonumber(redis.call('GET', KEYS[1]) or ARGV[3])
-if tonumber(ARGV[2]) > known then redis.call('SET', KEYS[1], ARGV[2]) end
-return 1
-"""
-)
-# Keys: log, held. Argument: the first offset to keep.
-_TRIM = """
-while true do
-  local old = redis.call('XRANGE', KEYS[1], '-', '(' .. ARGV[1] .. '-0', 'COUNT', 64)
-  if #old == 0 then return 1 end
-  local ids, events, bytes = {}, 0, 0
-  for i, entry in ipairs(old) do
-    ids[i] = entry[1]
-    if entry[2][1] == 'n' and entry[2][3] == 'arrow' then
-      events, bytes = events + tonumber(entry[2][2]), bytes + #entry[2][4]
-    end
-  end
-  redis.call('XDEL', KEYS[1], unpack(ids))
-  redis.call('HINCRBY', KEYS[2], 'events', -events)
-  redis.call('HINCRBY', KEYS[2], 'bytes', -bytes)
-end
-"""
-_SINCE = """
-local found = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', 1)
-return found[1] and found[1][1]
-"""
-# Keys: dead letters of a partition. Arguments: how many to keep, then offset, reason and row of each.
-_BURY = """
-for i = 2, #ARGV, 3 do
-  redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], ARGV[i] .. '-1', 'reason', ARGV[i + 1], 'row', ARGV[i + 2])
-end
-return 1
-"""
 
 
 class RedisLog:
@@ -146,7 +54,7 @@ class RedisLog:
         self._name = name
         self._known = known
         # A server that has started anew has no scripts, so this one is loaded once a run, after a look at `known`.
-        self._append = f"-- {name}\n{_APPEND}"
+        self._append = f"-- {name}\n{scripts.APPEND}"
         with redis_client.translated(settings):
             pipeline = client.pipeline(transaction=False)
             pipeline.setnx(f"er:partitions:{{{name}}}", partitions)
@@ -167,14 +75,18 @@ class RedisLog:
 
     def runs(self) -> Runs:
         """The id that every server draws when it starts."""
-        found = self._each([(_RUN, [self._key("log", partition)], []) for partition in range(self.partitions)])
+        found = self._each([(scripts.RUN, [self._key("log", partition)], []) for partition in range(self.partitions)])
         return {partition: run.decode() for partition, run in enumerate(found)}
 
     def read(self, after: Offsets, *, events: int, runs: Runs | None = None) -> list[Batch]:
         """The next batches of each partition, by the ids of their entries."""
         run = runs or {}
         asked = [
-            (_READ, [self._key("log", partition)], [run.get(partition, ""), f"{offset + 1}-0", events, BYTES_A_READ])
+            (
+                scripts.READ,
+                [self._key("log", partition)],
+                [run.get(partition, ""), f"{offset + 1}-0", events, BYTES_A_READ],
+            )
             for partition, offset in after.items()
         ]
         found = []
@@ -193,7 +105,7 @@ class RedisLog:
 
     def raise_to(self, ends: Offsets) -> None:
         """No event to come gets an offset at or before these."""
-        self._each([(_RAISE, [self._key("next", p)], ["", offset + 1, 0]) for p, offset in ends.items()])
+        self._each([(scripts.RAISE, [self._key("next", p)], ["", offset + 1, 0]) for p, offset in ends.items()])
 
     def checkpoints(self) -> Offsets:
         """The last offset of each partition whose effect is stored online."""
@@ -202,11 +114,11 @@ class RedisLog:
     def advance(self, ends: Offsets, *, runs: Runs | None = None) -> None:
         """Moves the checkpoints."""
         run = runs or {}
-        self._each([(_RAISE, [self._key("checkpoint", p)], [run.get(p, ""), at, -1]) for p, at in ends.items()])
+        self._each([(scripts.RAISE, [self._key("checkpoint", p)], [run.get(p, ""), at, -1]) for p, at in ends.items()])
 
     def trim(self, ends: Offsets) -> None:
         """Drops whole batches that begin at or before the offsets; the caller passes ends of batches."""
-        self._each([(_TRIM, [self._key("log", p), self._key("held", p)], [at + 1]) for p, at in ends.items()])
+        self._each([(scripts.TRIM, [self._key("log", p), self._key("held", p)], [at + 1]) for p, at in ends.items()])
 
     def held(self) -> Mapping[int, Held]:
         """How much each partition holds."""
@@ -219,7 +131,7 @@ class RedisLog:
 
     def waiting_since_ms(self, after: Offsets) -> Mapping[int, int | None]:
         """When the oldest batch beyond these offsets was appended."""
-        ids = self._each([(_SINCE, [self._key("log", p)], [f"{offset + 1}-0"]) for p, offset in after.items()])
+        ids = self._each([(scripts.SINCE, [self._key("log", p)], [f"{offset + 1}-0"]) for p, offset in after.items()])
         return {p: None if found is None else int(found.split(b"-")[1]) for p, found in zip(after, ids, strict=True)}
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
@@ -235,7 +147,7 @@ class RedisLog:
                     partition, offset = letter.place
                     placed.setdefault(partition, []).extend((offset, letter.reason, letter.row))
             pipeline.execute()
-        self._each([(_BURY, [self._key("dead", p)], [DEAD_LETTERS_KEPT, *rows]) for p, rows in placed.items()])
+        self._each([(scripts.BURY, [self._key("dead", p)], [DEAD_LETTERS_KEPT, *rows]) for p, rows in placed.items()])
 
     def buried(self, *, most: int = 100) -> list[DeadLetter]:
         """The rows put aside: those refused before they reached the log, foreign entries, then those of partitions."""
@@ -253,6 +165,14 @@ class RedisLog:
                 reason, row = (_text(entry[name]) for name in (b"reason", b"row"))
                 found.append(DeadLetter(reason, row, place, f"{grave}/{entry_id.decode()}"))
         return found[-most:]
+
+    def buried_count(self) -> int:
+        """How many there are."""
+        with redis_client.translated(self._settings):
+            pipeline = self._client.pipeline(transaction=False)
+            for key in self._graves():
+                pipeline.xlen(key)
+            return int(sum(pipeline.execute()))
 
     def forget(self, letters: Sequence[DeadLetter]) -> None:
         """Drops letters that were dealt with."""
@@ -301,10 +221,10 @@ class RedisLog:
                     ) from None
                 raise
 
-    def _load(self, scripts: set[str]) -> None:
-        if self._append in scripts:
+    def _load(self, wanted: set[str]) -> None:
+        if self._append in wanted:
             self.raise_to(self._known())
-        for script in scripts:
+        for script in wanted:
             self._client.script_load(script)
 
     def _got(self, kind: str) -> list[bytes | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import threading
@@ -13,11 +12,13 @@ from ..runtime.errors import Fenced, StorageError
 from .catalog import AppliedSet
 from .feature_set import FeatureSet
 from .membership import TTL_MS, Membership
+from .stream_status import note_of
 from .worker import Stores, Worker
 
 POLL_S = 0.05
 SAVE_EVERY_S = 2.0
 SAVE_AT_EVENTS = 50_000
+PACE_OVER_S = 3.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0  # after an error, before the next attempt
 
 
@@ -25,8 +26,8 @@ class Stream:
     """Takes events to the online store as they come, and to the offline table every few seconds.
 
     It shares the partitions with every other stream of the set, in whatever process; one that dies without a word is
-    followed by the others after `ttl_ms`. An error (a server that is away, a full disk) is tried again, ever
-    more slowly, and shown in `last_error`: nothing is lost meanwhile, for the log holds it.
+    followed by the others after `ttl_ms`. After an error (a server that is away, a full disk) it tries again, ever
+    more slowly, with the error in `last_error` until that works: nothing is lost meanwhile, for the log holds it.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Stream:
         self._goal: Mapping[int, int] = {}
         self._failure: Exception | None = None
         self._saved_at = time.monotonic()
-        self._begun_s = time.time()
+        self._pace = (time.monotonic(), 0, 0.0)  # when, events by then, events a second
         self.last_error: str | None = None
         items = [str(partition) for partition in range(stores.log.partitions)]
         self._membership = Membership(
@@ -105,7 +106,7 @@ class Stream:
             try:
                 if self._round(closing=closing_until is not None):
                     return
-                pause_s = FIRST_PAUSE_S
+                pause_s, self.last_error = FIRST_PAUSE_S, None
             except Fenced:
                 continue  # another has that partition now; the others go on
             except Exception as error:  # noqa: BLE001 - whatever it is (a user's transform raises anything), it is shown
@@ -120,6 +121,8 @@ class Stream:
     def _round(self, *, closing: bool) -> bool:
         """Partitions given and taken, some events, a save when it is due; True at the end."""
         self._share()
+        if self._worker.unsaved_events > SAVE_AT_EVENTS or time.monotonic() - self._saved_at > SAVE_EVERY_S:
+            self._save()  # before more is taken: while the offline table refuses, the log fills and memory does not
         done = self._worker.step()
         if done:
             with self._woken:
@@ -127,13 +130,16 @@ class Stream:
                 self._pending = True
                 self._woken.notify_all()
         finished = closing and (not done or self._reached())
-        if finished or self._worker.unsaved_events > SAVE_AT_EVENTS or time.monotonic() - self._saved_at > SAVE_EVERY_S:
-            self._worker.save()
-            self._saved_at = time.monotonic()
+        if finished:
+            self._save()
         if finished and self._membership.is_settled():
             self._membership.leave()
             return True
         return False
+
+    def _save(self) -> None:
+        self._worker.save()
+        self._saved_at = time.monotonic()
 
     def _reached(self) -> bool:
         """True once it has done what was in the log when it was told to close."""
@@ -165,13 +171,12 @@ class Stream:
                 self._pending = True
 
     def _note(self) -> str:
-        rate = self._events / max(time.time() - self._begun_s, 1e-9)
-        said = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "events": self._events,
-            "events_s": round(rate, 1),
-            "begun_s": self._begun_s,
-            "error": self.last_error,
-        }
-        return json.dumps(said)
+        """Called at each heartbeat; the pace is that of the last few seconds."""
+        now, events = time.monotonic(), self._events
+        at, before, pace = self._pace
+        elapsed_s = now - at
+        if elapsed_s > 0:
+            weight = min(1.0, elapsed_s / PACE_OVER_S)
+            pace += weight * ((events - before) / elapsed_s - pace)
+        self._pace = (now, events, pace)
+        return note_of(host=socket.gethostname(), pid=os.getpid(), events=events, events_s=pace, error=self.last_error)

@@ -186,6 +186,7 @@ class TestEventLog:
         log.bury([*letters, DeadLetter("bad", '{"x":2}', (1, 6)), DeadLetter("refused", "{}")])
         found = log.buried()
         assert sorted(letter.place for letter in found if letter.place) == [(1, 3), (1, 5), (1, 6)]
+        assert log.buried_count() == len(found) == 4
         log.forget([letter for letter in found if letter.place != (1, 5)])
         assert log.buried() == [letters[1]]
 
