@@ -1,37 +1,207 @@
-"""A batch ingestion: accepted rows through the log into both stores, a piece at a time.
+"""A batch ingestion: read and staged first, then handed to the log a piece at a time.
 
-The rows go the way of every event, so they have their places between those of a stream, and a crash at any point is
-mended by the next worker, whoever that is.
+Nothing counts before the whole source is read and fits. Then its rows go the way of every event: they have places
+between those of a stream, whoever is the set's worker takes them to both stores, and a crash at any point is mended by
+the next worker. The log takes each piece of an ingestion once, so running it again goes on where it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+import hashlib
+import itertools
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import numpy as np
 import polars as pl
 
-from .log import EventLog
-from .worker import Worker
+from ..runtime.errors import InputError
+from ..runtime.progress import counter
+from .arrow_staging import Staging
+from .feature_set import FeatureSet
+from .file_lock import file_lock
+from .fingerprint import Fingerprint
+from .ingest import Accepted, accept
+from .ledger import Ledger
+from .log import BYTES_A_BATCH, DeadLetter, Mark, Piece
+from .placing import BUCKETS, places
+from .settling import Settler
+from .sources import Source
+from .worker import Stores
 
-ROWS_A_PIECE = 200_000  # what the log holds at once; it lies in the memory of a server
-
-
-def backfill(worker: Worker, log: EventLog, parts: dict[int, pl.DataFrame], *, on_events: Callable[[int], None]) -> int:
-    """Stores rows, by partition, offline and online; the number of events that count."""
-    worker.drain()
-    worker.save()
-    done = 0
-    for piece in _pieces(parts):
-        log.append(piece)
-        events = worker.drain()
-        worker.save()
-        on_events(events)
-        done += events
-    return done
+PIECE_ROWS = 125_000  # a partition: what a worker holds at once
+INLINE_ROWS = 10_000  # fewer are not worth a file
 
 
-def _pieces(parts: dict[int, pl.DataFrame]) -> Iterator[dict[int, pl.DataFrame]]:
-    tallest = max((frame.height for frame in parts.values()), default=0)
-    for first in range(0, tallest, ROWS_A_PIECE):
-        piece = {partition: frame.slice(first, ROWS_A_PIECE) for partition, frame in parts.items()}
-        yield {partition: frame for partition, frame in piece.items() if frame.height}
+@dataclass(frozen=True, slots=True)
+class Ingestion:
+    """One batch on its way into one feature set version; `folder` is where this set's batches are staged."""
+
+    feature_set: FeatureSet
+    source: Source
+    folder: Path
+    now_us: int
+    until_us: int | None = None
+    ingest_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a batch goes: the stores and the table of one feature set version, and the ledger of what is done."""
+
+    stores: Stores
+    table: str
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What reading a source left: its id, and the rows of each partition, in memory or staged."""
+
+    name: str
+    pieces: dict[int, list[Piece]]
+    letters: Sequence[DeadLetter]
+
+
+def ingest(job: Ingestion, *, into: Target, settler: Settler) -> int:
+    """Stores the batch offline and online; how many rows were new (those of an ingestion that is done are not)."""
+    known = _known_id(job)
+    _sweep(job, into, settler, keep=known)
+    if known is not None and into.ledger.is_done(known):
+        return 0
+    name = known or f"part-{secrets.token_hex(8)}"
+    with file_lock(job.folder / f"{name}.lock"):
+        read = _read(job, name, into.stores.log.partitions)
+        rows = 0 if into.ledger.is_done(read.name) else _store(job, read, into, settler)
+        _staging(job, name, into.stores.log.partitions).remove()
+    return rows
+
+
+def _store(job: Ingestion, read: _Read, into: Target, settler: Settler) -> int:
+    # All that an attempt before this one has put into the log is stored by now, and marked.
+    taken = {p: into.stores.offline.taken(into.table, read.name, p) for p in read.pieces}
+    waiting = [[piece for piece in pieces if piece.mark.rows > taken[p]] for p, pieces in read.pieces.items()]
+    total = sum(piece.height for pieces in waiting for piece in pieces)
+    with counter(f"store {job.feature_set.name}", total=total) as advance:
+        for turn in itertools.zip_longest(*waiting):
+            pieces = [piece for piece in turn if piece is not None]
+            settler.settle(into.stores.log.append_pieces(pieces))
+            advance(sum(piece.height for piece in pieces))
+    into.stores.log.bury(read.letters)
+    into.ledger.note(read.name, source=job.source.name, rows=sum(p.height for ps in read.pieces.values() for p in ps))
+    return total
+
+
+def _sweep(job: Ingestion, into: Target, settler: Settler, *, keep: str | None) -> None:
+    """Waits until the log is stored, and removes what ingestions that died have staged: nothing points at it then."""
+    with contextlib.ExitStack() as locks:
+        dead = []
+        for folder in job.folder.iterdir() if job.folder.is_dir() else ():
+            if not folder.is_dir() or folder.name == keep:
+                continue
+            if locks.enter_context(file_lock(job.folder / f"{folder.name}.lock", wait=False)):
+                dead.append(Staging(folder, partitions=into.stores.log.partitions))
+        settler.settle(into.stores.log.ends())
+        for staging in dead:
+            staging.remove()
+
+
+def _read(job: Ingestion, name: str, partitions: int) -> _Read:
+    """Reads and checks the whole source."""
+    staging = _staging(job, name, partitions)
+    if staging.is_sealed:
+        return _staged(staging, name, partitions)
+    fingerprint = Fingerprint() if job.source.identity is None and job.ingest_id is None else None
+    runs = 0
+    held: Accepted | None = None
+    with counter(f"read {job.source.name}", total=job.source.rows) as advance:
+        for chunk in job.source.chunks():
+            if fingerprint is not None:
+                fingerprint.add(chunk)
+            if held is not None:
+                _stage(staging, runs - 1, held, job, partitions)
+                held = None
+            if not staging.has(runs):
+                held = accept(job.feature_set, _before(chunk, job), now_us=job.now_us)
+            runs += 1
+            advance(chunk.height)
+    if fingerprint is not None:
+        name = _id_of("content", fingerprint.hexdigest(), job)
+    if runs == 0:
+        return _Read(name, {}, ())
+    if runs == 1 and held is not None and _is_small(held.frame):
+        return _Read(name, _inline(job, held.frame, name, partitions), held.letters)
+    if held is not None:
+        _stage(staging, runs - 1, held, job, partitions)
+    staging.seal(runs)
+    return _staged(staging, name, partitions)
+
+
+def _stage(staging: Staging, run: int, accepted: Accepted, job: Ingestion, partitions: int) -> None:
+    where = places(job.feature_set.entities, accepted.frame, partitions)
+    staging.add(run, accepted.frame, where, [(letter.reason, letter.row) for letter in accepted.letters])
+
+
+def _staging(job: Ingestion, name: str, partitions: int) -> Staging:
+    return Staging(job.folder / name, partitions=partitions)
+
+
+def _staged(staging: Staging, name: str, partitions: int) -> _Read:
+    held = str(staging.folder)
+    pieces = {
+        partition: [
+            Piece(Mark(name, first + rows), partition, first, rows, held)
+            for first, rows in staging.pieces(partition, most=PIECE_ROWS)
+        ]
+        for partition in range(partitions)
+    }
+    return _Read(name, pieces, [DeadLetter(reason, row) for reason, row in staging.letters()])
+
+
+def _inline(job: Ingestion, frame: pl.DataFrame, name: str, partitions: int) -> dict[int, list[Piece]]:
+    """The rows in the very order in which they would be staged."""
+    where = places(job.feature_set.entities, frame, partitions)
+    order = np.argsort(where, kind="stable")
+    homes = where[order] // BUCKETS
+    made = {}
+    for partition in np.unique(homes).tolist():
+        part = frame[order[homes == partition]]
+        made[partition] = [Piece(Mark(name, part.height), partition, 0, part.height, part)]
+    return made
+
+
+def _is_small(frame: pl.DataFrame) -> bool:
+    return frame.height <= INLINE_ROWS and frame.estimated_size() <= BYTES_A_BATCH
+
+
+def _before(chunk: pl.DataFrame, job: Ingestion) -> pl.DataFrame:
+    if job.until_us is None:
+        return chunk
+    cut = pl.lit(job.until_us).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return chunk.filter((pl.col(job.feature_set.timestamp) < cut).fill_null(True))
+
+
+def _known_id(job: Ingestion) -> str | None:
+    if job.ingest_id is not None:
+        return _id_of("given", job.ingest_id, job)
+    return None if job.source.identity is None else _id_of("files", job.source.identity, job)
+
+
+def _id_of(kind: str, told: str, job: Ingestion) -> str:
+    return hashlib.blake2b(f"{kind}:{told}:{job.until_us}".encode(), digest_size=16).hexdigest()
+
+
+def moment_us(moment: datetime | str | None) -> int | None:
+    """A moment in microseconds, from a datetime (naive ones are UTC) or ISO text; raises `InputError`."""
+    if moment is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+        told = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
+        return (told - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    except (TypeError, ValueError, AttributeError):
+        raise InputError(f"until={moment!r} is no moment; give a datetime or text like 2026-01-31T12:00:00Z") from None

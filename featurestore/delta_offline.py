@@ -11,7 +11,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, WriterPropertie
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from ..runtime.errors import StorageError
-from .offline import OFFSET, PARTITION, Compacted, unknown_version, unseen, wanted
+from .offline import NO_MARKS, OFFSET, PARTITION, Compacted, Marks, unknown_version, unseen, wanted
 
 # Files stay in the order of their commits, which is nearly that of time: reads of the newest days skip the others.
 # Sorted by key instead, such a read took 2.5 times as long and the reading of one key a third.
@@ -34,7 +34,9 @@ class DeltaOfflineStore:
         self._root = root
         self._merge_at_files = merge_at_files
 
-    def append(self, table: str, frame: pl.DataFrame, *, last_offsets: Mapping[int, int]) -> None:
+    def append(
+        self, table: str, frame: pl.DataFrame, *, last_offsets: Mapping[int, int], marks: Marks = NO_MARKS
+    ) -> None:
         """Adds the rows that are new in one commit; raises `StorageError` and leaves the table as it was."""
         opened = self._open(table)
         known = {partition: _offset(opened, partition) for partition in last_offsets}
@@ -46,6 +48,12 @@ class DeltaOfflineStore:
         ]
         if last_offsets and not news:
             return
+        news += [
+            Transaction(_ingestion(mark.source, partition), mark.rows)
+            for partition, found in marks.items()
+            for mark in {mark.source: mark for mark in found}.values()
+            if last_offsets[partition] > known[partition]
+        ]
         with self._refused(table):
             if opened is None:
                 self._prepare()
@@ -59,6 +67,12 @@ class DeltaOfflineStore:
             )
         if opened is not None:
             self._merge_tail(opened)
+
+    def taken(self, table: str, source: str, partition: int) -> int:
+        """How many rows of this batch ingestion the partition has."""
+        opened = self._open(table)
+        known = None if opened is None else opened.transaction_version(_ingestion(source, partition))
+        return known or 0
 
     def last_offset(self, table: str, partition: int) -> int:
         """The partition's last stored offset."""
@@ -196,3 +210,7 @@ def _offsets(opened: DeltaTable) -> dict[int, int]:
 def _offset(opened: DeltaTable | None, partition: int) -> int:
     known = None if opened is None else opened.transaction_version(_application(partition))
     return -1 if known is None else known
+
+
+def _ingestion(source: str, partition: int) -> str:
+    return f"ingestion-{source}-{partition}"

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from ..runtime.errors import InputError
-from .entity import frame_keys
 from .feature_set import FeatureSet
-from .log import DeadLetter, partition_of
+from .log import DeadLetter
+from .placing import BUCKETS, places
 from .schema import conform
-
-Rows = pl.DataFrame | Sequence[Mapping[str, object]]
+from .sources import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +51,8 @@ def by_partition(feature_set: FeatureSet, frame: pl.DataFrame, partitions: int) 
     """The rows of each partition, in the order they came."""
     if partitions == 1 or frame.height == 0:
         return {0: frame} if frame.height else {}
-    keys = frame_keys(feature_set.entities, frame)
-    distinct = keys.unique()
-    homes = pl.Series([partition_of(key, partitions) for key in distinct.to_list()], dtype=pl.Int64)
-    home = keys.replace_strict(distinct, homes, return_dtype=pl.Int64)
-    return {partition: frame.filter(home == partition) for partition in sorted(home.unique().to_list())}
+    home = places(feature_set.entities, frame, partitions) // BUCKETS
+    return {int(partition): frame[np.flatnonzero(home == partition)] for partition in np.unique(home)}
 
 
 def transformed(feature_set: FeatureSet, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, tuple[DeadLetter, ...]]:

@@ -6,7 +6,7 @@ import itertools
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import polars as pl
@@ -19,12 +19,35 @@ BYTES_A_READ = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Of the batch ingestion `source` this many `rows` of a partition are in: so a repeated one does not double."""
+
+    source: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows of a batch ingestion on their way into one partition, `height` of them, all in one batch.
+
+    `held` is the rows themselves, or the folder where they are staged: those after the first `first`.
+    """
+
+    mark: Mark
+    partition: int
+    first: int
+    height: int
+    held: pl.DataFrame | str
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Consecutive events of one partition; the first has offset `first`, the next `first` + 1 and so on."""
 
     partition: int
     first: int
     frame: pl.DataFrame
+    mark: Mark | None = None
 
     @property
     def last(self) -> int:
@@ -64,6 +87,12 @@ class EventLog(Protocol):
         """Adds each partition's events at its next offsets; atomic within a partition.
 
         Repeated with the same token (within a day) it adds nothing and gives the same offsets.
+        """
+
+    def append_pieces(self, pieces: Sequence[Piece]) -> Offsets:
+        """Adds each piece, one a partition; the last offset of each. Repeated within a day it adds nothing.
+
+        Staged rows are read when the batch is.
         """
 
     def runs(self) -> Runs:
@@ -122,6 +151,15 @@ def partition_of(key: str, partitions: int) -> int:
     return zlib.crc32(key.encode()) % partitions
 
 
+def held_rows(piece: Piece, partitions: int) -> pl.DataFrame:
+    """The rows of a piece, wherever they are held."""
+    if isinstance(piece.held, pl.DataFrame):
+        return piece.held
+    from .arrow_staging import staged_rows  # only ingestions of some size ever need it
+
+    return staged_rows(piece.held, piece.partition, partitions=partitions, first=piece.first, count=piece.height)
+
+
 def pieces(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """A frame as batches that a worker can hold, in order; nothing for an empty one."""
     size = max(1, int(frame.estimated_size()))
@@ -141,6 +179,7 @@ class MemoryLog:
         self._letters: list[DeadLetter] = []
         self._ids = itertools.count()
         self._tokens: dict[str, list[Batch]] = {}
+        self._pieces: dict[tuple[Mark, int], int] = {}
 
     def append(self, parts: Mapping[int, pl.DataFrame], *, token: str = "") -> list[Batch]:
         """Adds each partition's events at its next offsets."""
@@ -155,6 +194,17 @@ class MemoryLog:
         if token:
             self._tokens[token] = added
         return added
+
+    def append_pieces(self, pieces: Sequence[Piece]) -> Offsets:
+        """Adds each piece."""
+        for piece in pieces:
+            home = piece.partition
+            if (piece.mark, home) not in self._pieces:
+                batch = Batch(home, self._next[home], held_rows(piece, self.partitions), piece.mark)
+                self._batches[home].append((batch, self._now_ms()))
+                self._next[home] += piece.height
+                self._pieces[piece.mark, home] = batch.last
+        return {piece.partition: self._pieces[piece.mark, piece.partition] for piece in pieces}
 
     def runs(self) -> Runs:
         """This process lives once."""
@@ -234,7 +284,7 @@ class MemoryLog:
         for pairs in self._batches:
             for place, (batch, ms) in enumerate(pairs):
                 gone.append(batch.frame.filter(where))
-                pairs[place] = (Batch(batch.partition, batch.first, blanked(batch.frame, where)), ms)
+                pairs[place] = (replace(batch, frame=blanked(batch.frame, where)), ms)
         return [frame for frame in gone if frame.height]
 
 

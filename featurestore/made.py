@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,7 @@ from .catalog import AppliedSet
 from .erasure import NOTHING_ERASED, Erased
 from .feature_set import FeatureSet
 from .ingest import transformed
-from .log import Batch, DeadLetter
+from .log import Batch, DeadLetter, Mark
 from .offline import APPLIED, OFFSET, PARTITION
 from .quarantine import sifted
 from .schema import conform, empty, polars_type
@@ -27,6 +27,7 @@ class Made:
     frame: pl.DataFrame
     ends: Mapping[int, int]
     letters: tuple[DeadLetter, ...] = ()
+    marks: Mapping[int, tuple[Mark, ...]] = field(default_factory=dict)  # by partition
 
 
 def made_of(
@@ -68,7 +69,8 @@ def made_of(
         pl.Series(OFFSET, offsets[through.positions]),
         now.alias(APPLIED),
     )
-    return Made(frame, ends, tuple(sorted(letters, key=lambda letter: letter.place or (0, 0))))
+    marks = {at: tuple(b.mark for b in batches if b.partition == at and b.mark is not None) for at in ends}
+    return Made(frame, ends, tuple(sorted(letters, key=lambda letter: letter.place or (0, 0))), marks)
 
 
 def _places(batches: Sequence[Batch]) -> tuple[np.ndarray, np.ndarray]:

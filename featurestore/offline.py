@@ -9,7 +9,10 @@ from typing import Protocol
 import polars as pl
 
 from ..runtime.errors import PinNotFound
+from .log import Mark
 
+Marks = Mapping[int, Sequence[Mark]]
+NO_MARKS: Marks = {}
 PARTITION, OFFSET, APPLIED = "_partition", "_offset", "_applied_ts"
 
 
@@ -24,11 +27,16 @@ class Compacted:
 class OfflineStore(Protocol):
     """Every event with where it stood in the log and when it took effect (`_partition`, `_offset`, `_applied_ts`)."""
 
-    def append(self, table: str, frame: pl.DataFrame, *, last_offsets: Mapping[int, int]) -> None:
+    def append(
+        self, table: str, frame: pl.DataFrame, *, last_offsets: Mapping[int, int], marks: Marks = NO_MARKS
+    ) -> None:
         """Adds the rows, all or none; rows at or before a partition's last stored offset are there already.
 
-        Without `last_offsets` they are added as they are.
+        Without `last_offsets` they are added as they are. `marks` by partition are kept with them, for `taken`.
         """
+
+    def taken(self, table: str, source: str, partition: int) -> int:
+        """How many rows of this batch ingestion the partition has, by its marks."""
 
     def last_offset(self, table: str, partition: int) -> int:
         """The partition's last stored offset, -1 for none."""
@@ -72,8 +80,11 @@ class MemoryOfflineStore:
     def __init__(self) -> None:
         self._tables: dict[str, list[pl.DataFrame]] = {}
         self._versions: dict[str, list[dict[int, int]]] = {}
+        self._taken: dict[tuple[str, str, int], int] = {}
 
-    def append(self, table: str, frame: pl.DataFrame, *, last_offsets: Mapping[int, int]) -> None:
+    def append(
+        self, table: str, frame: pl.DataFrame, *, last_offsets: Mapping[int, int], marks: Marks = NO_MARKS
+    ) -> None:
         """Adds the rows that are new."""
         known = {partition: self.last_offset(table, partition) for partition in last_offsets}
         news = {partition: offset for partition, offset in last_offsets.items() if offset > known[partition]}
@@ -81,6 +92,13 @@ class MemoryOfflineStore:
             return
         self._tables.setdefault(table, []).append(frame.filter(unseen(known)) if last_offsets else frame)
         self._versions.setdefault(table, []).append(self.offsets(table) | news)
+        for partition in news:
+            for mark in marks.get(partition, ()):
+                self._taken[table, mark.source, partition] = mark.rows
+
+    def taken(self, table: str, source: str, partition: int) -> int:
+        """How many rows of this batch ingestion the partition has."""
+        return self._taken.get((table, source, partition), 0)
 
     def last_offset(self, table: str, partition: int) -> int:
         """The partition's last stored offset."""

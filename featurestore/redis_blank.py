@@ -6,21 +6,24 @@ transaction; what is appended meanwhile makes it begin again.
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import polars as pl
 import redis
 
 from .log import blanked
+from .log_entry import batch_of, packed
 
 
-def blank(client: redis.Redis, stream: str, *, held: str, where: pl.Expr) -> list[pl.DataFrame]:
-    """The events as they were; `held` names the counter of the stream's bytes, on the same shard."""
+def blank(client: redis.Redis, stream: str, *, held: str, where: pl.Expr, place: tuple[int, int]) -> list[pl.DataFrame]:
+    """The events as they were; `held` names the counter of the stream's bytes, on the same shard.
+
+    `place` is the stream's partition, and of how many.
+    """
     with client.pipeline(transaction=True) as pipeline:
         while True:
             pipeline.watch(stream)  # type: ignore[no-untyped-call]
-            gone, entries, grown = _blanked(pipeline.xrange(stream), where)
+            gone, entries, grown = _blanked(pipeline.xrange(stream), where, place)
             if not gone:
                 return []
             pipeline.multi()
@@ -35,20 +38,23 @@ def blank(client: redis.Redis, stream: str, *, held: str, where: pl.Expr) -> lis
             return gone
 
 
-def _blanked(found: Any, where: pl.Expr) -> tuple[list[pl.DataFrame], list[tuple[bytes, dict[Any, Any]]], int]:
+def _blanked(
+    found: Any, where: pl.Expr, place: tuple[int, int]
+) -> tuple[list[pl.DataFrame], list[tuple[bytes, dict[Any, Any]]], int]:
     gone, entries, grown = [], [], 0
     for entry_id, entry in found:
         try:
-            frame = pl.read_ipc_stream(io.BytesIO(entry[b"arrow"]))
-            erased = frame.filter(where)
-        except (KeyError, pl.exceptions.PolarsError, OSError):
+            partition, partitions = place
+            batch = batch_of(entry[b"arrow"], place=(partition, 0), events=int(entry[b"n"]), partitions=partitions)
+            erased = batch.frame.filter(where)
+        except (KeyError, ValueError, pl.exceptions.PolarsError, OSError):
             entries.append((entry_id, entry))  # foreign, or of another schema: who reads it puts it aside
             continue
         if erased.height:
             gone.append(erased)
-            buffer = io.BytesIO()
-            blanked(frame, where).write_ipc_stream(buffer)
-            grown += len(buffer.getvalue()) - len(entry[b"arrow"])
-            entry = {b"n": entry[b"n"], b"arrow": buffer.getvalue()}
+            # What was staged elsewhere lies in the log from now on.
+            kept = packed(blanked(batch.frame, where), mark=batch.mark)
+            grown += len(kept) - len(entry[b"arrow"])
+            entry = {b"n": entry[b"n"], b"arrow": kept}
         entries.append((entry_id, entry))
     return gone, entries, grown

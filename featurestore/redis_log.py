@@ -1,13 +1,12 @@
 """Adapter: the event log on Redis Streams.
 
-An entry holds a batch (Arrow IPC). Its id is the offset of the batch's first event and the moment it was appended, so
-ids ascend with offsets and a reader resumes from an offset alone: consumer groups would keep the same fact twice.
+An entry holds a batch (`log_entry.py`). Its id is the offset of the batch's first event and the moment it was appended,
+so ids ascend with offsets and a reader resumes from an offset alone: consumer groups would keep the same fact twice.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +17,11 @@ import polars as pl
 import redis
 
 from ..runtime import redis_client
-from ..runtime.errors import Fenced
+from ..runtime.errors import Fenced, StorageError
 from ..runtime.settings import Settings
 from . import redis_log_scripts as scripts
-from .log import BYTES_A_READ, Batch, DeadLetter, Held, Offsets, Runs, pieces
+from .log import BYTES_A_READ, Batch, DeadLetter, Held, Offsets, Piece, Runs, pieces
+from .log_entry import batch_of, packed, packed_piece
 from .redis_blank import blank
 
 _Entry = tuple[bytes, dict[bytes, bytes]]
@@ -67,11 +67,19 @@ class RedisLog:
         token = token or secrets.token_hex(8)
         asked = []
         for partition, frame in parts.items():
-            keys = [self._key(kind, partition) for kind in ("log", "next", "held", f"token:{token}", "foreign")]
-            packed = [part for piece in pieces(frame) for part in (piece.height, _packed(piece))]
-            asked.append((self._append, keys, [seconds, *packed]))
+            entries = [part for piece in pieces(frame) for part in (piece.height, packed(piece))]
+            asked.append((self._append, self._append_keys(partition, token), [seconds, *entries]))
         first = self._each(asked)
         return [Batch(partition, int(at), parts[partition]) for partition, at in zip(parts, first, strict=True)]
+
+    def append_pieces(self, parts: Sequence[Piece]) -> Offsets:
+        """Adds each piece; staged rows stay where they are."""
+        asked = []
+        for piece in parts:
+            keys = self._append_keys(piece.partition, f"{piece.mark.source}:{piece.mark.rows}")
+            asked.append((self._append, keys, [TOKEN_S, piece.height, packed_piece(piece)]))
+        first = self._each(asked)
+        return {piece.partition: int(at) + piece.height - 1 for piece, at in zip(parts, first, strict=True)}
 
     def runs(self) -> Runs:
         """The id that every server draws when it starts."""
@@ -94,7 +102,9 @@ class RedisLog:
             for entry_id, flat in entries:
                 entry = (entry_id, dict(zip(flat[::2], flat[1::2], strict=True)))
                 try:
-                    found.append(_batch(partition, entry))
+                    found.append(_batch(partition, entry, self.partitions))
+                except StorageError:
+                    raise  # staged rows that are gone may come back; the entry is ours
                 except Exception as error:  # noqa: BLE001 - foreign bytes break Arrow's reader in many ways
                     self._put_aside(partition, entry, reason=f"not an event batch of ours: {error}")
         return found
@@ -186,9 +196,12 @@ class RedisLog:
 
     def blank(self, where: pl.Expr) -> list[pl.DataFrame]:
         """Makes these events all null where they stand; as they were."""
-        pairs = [(self._key("log", partition), self._key("held", partition)) for partition in range(self.partitions)]
+        gone: list[pl.DataFrame] = []
         with redis_client.translated(self._settings):
-            return [frame for log, held in pairs for frame in blank(self._client, log, held=held, where=where)]
+            for partition in range(self.partitions):
+                log, held = self._key("log", partition), self._key("held", partition)
+                gone += blank(self._client, log, held=held, where=where, place=(partition, self.partitions))
+        return gone
 
     def _put_aside(self, partition: int, entry: _Entry, *, reason: str) -> None:
         """The entry goes from the log to the dead letters, in one step."""
@@ -234,6 +247,9 @@ class RedisLog:
                 pipeline.get(self._key(kind, partition))
             return pipeline.execute()
 
+    def _append_keys(self, partition: int, token: str) -> list[str]:
+        return [self._key(kind, partition) for kind in ("log", "next", "held", f"token:{token}", "foreign")]
+
     def _key(self, kind: str, partition: int) -> str:
         return f"er:{kind}:{{{self._name}:{partition}}}"
 
@@ -247,20 +263,12 @@ def _sha(script: str) -> str:
     return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
-def _packed(frame: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.write_ipc_stream(buffer)
-    return buffer.getvalue()
-
-
-def _batch(partition: int, entry: _Entry) -> Batch:
+def _batch(partition: int, entry: _Entry, partitions: int) -> Batch:
     entry_id, fields = entry
     if fields.keys() != {b"n", b"arrow"}:
         raise ValueError("other fields than n and arrow")
-    frame = pl.read_ipc_stream(io.BytesIO(fields[b"arrow"]))
-    if frame.height != int(fields[b"n"]):
-        raise ValueError(f"{frame.height} rows where {int(fields[b'n'])} were announced")
-    return Batch(partition, int(entry_id.split(b"-")[0]), frame)
+    place = partition, int(entry_id.split(b"-")[0])
+    return batch_of(fields[b"arrow"], place=place, events=int(fields[b"n"]), partitions=partitions)
 
 
 def _text(raw: bytes) -> str:

@@ -8,30 +8,30 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ..runtime.errors import DefinitionError, FeatureSetNotFound, InputError, did_you_mean
-from ..runtime.progress import counter
+from ..runtime.errors import DefinitionError, FeatureSetNotFound, did_you_mean
 from ..runtime.settings import Settings
 from .audit import Audit
-from .backfill import backfill
+from .backfill import Ingestion, Target, ingest, moment_us
 from .backlog import Gate
 from .catalog import KIND, AppliedSet
 from .catch_up import catch_up
 from .erase import sets_with
 from .erasure import Erasure, ErasureBook
-from .exclusive import exclusive
 from .feature_set import FeatureSet
 from .feature_vector import FeatureVector
-from .ingest import Rows, accept, by_partition
+from .ingest import accept, by_partition
+from .ledger import CatalogLedger
 from .log import DeadLetter, EventLog
 from .online_read import VectorReader
 from .online_result import OnlineResult
 from .past import Past
 from .requests import Rows as Requested
+from .settling import Hands
+from .sources import Batchable, Rows, open_source
 from .stream import Stream
 from .training_set import AsOf, TrainingSet
 from .vector_log import VectorLog
@@ -97,20 +97,33 @@ class FeatureStore:
             self._applied[name] = self._of_document(document)
         return self._applied[name]
 
-    def ingest(self, feature_set: FeatureSet, source: Rows | str | Path) -> int:
-        """Stores a batch (rows, a frame, a Parquet, CSV or JSON-lines file) offline and online; the events that count.
+    def ingest(
+        self,
+        feature_set: FeatureSet,
+        source: Batchable,
+        *,
+        until: datetime | str | None = None,
+        ingest_id: str | None = None,
+    ) -> int:
+        """Stores a batch of any size offline and online; how many rows were new.
 
-        Nothing is written when a column does not fit. Rows that break a rule are put aside (`dead_letters`).
+        `source` is a Polars, pandas or Arrow frame, a LazyFrame, a Ray Dataset, a list of dicts, or a path, folder,
+        glob or URI of Parquet, CSV or JSON-lines files or a Delta table. All of it is read and checked before anything
+        counts: `InputError` names file, column and row. Rows that break a rule are put aside (`dead_letters`), columns
+        that the set does not know are left out.
+
+        A batch counts once: killed and run again it goes on where it was, run again when it is done it adds nothing.
+        It is known by the names, sizes and times of its files, else by its content, or by `ingest_id`. `until` leaves
+        out rows at or after a moment, where a stream takes over; a stream may run meanwhile: every event counts once.
         """
         applied = self._checked(feature_set)
-        accepted = accept(feature_set, _loaded(source), now_us=self._now_us())
-        log = self._log(applied)
-        with counter(f"ingest {feature_set.name}", total=accepted.frame.height) as advance:
-            parts = by_partition(feature_set, accepted.frame, log.partitions)
-            with exclusive(feature_set, applied, self._stores(applied)) as worker:
-                done = backfill(worker, log, parts, on_events=advance)
-        log.bury(accepted.letters)
-        return done
+        opened = open_source(source, feature_set.input_schema, owner=feature_set.name)
+        folder = self.settings.home / "staged" / applied.full_name
+        job = Ingestion(feature_set, opened, folder, self._now_us(), until_us=moment_us(until), ingest_id=ingest_id)
+        stores = self._stores(applied)
+        into = Target(stores, applied.full_name, CatalogLedger(self._catalog, applied.full_name))
+        with Hands(feature_set, applied, stores) as hands:
+            return ingest(job, into=into, settler=hands)
 
     def push(
         self, feature_set: FeatureSet, rows: Rows, *, wait: bool = False, once: str = "", patience_s: float = 5.0
@@ -313,21 +326,3 @@ class FeatureStore:
         from ..runtime.sql_catalog import Catalog
 
         return Catalog(self.settings.catalog)
-
-
-def _loaded(source: Rows | str | Path) -> Rows:
-    if not isinstance(source, str | Path):
-        return source
-    readers: dict[str, Callable[[str], pl.DataFrame]] = {
-        ".parquet": pl.read_parquet,
-        ".csv": lambda path: pl.read_csv(path, try_parse_dates=True),
-        ".jsonl": pl.read_ndjson,
-        ".ndjson": pl.read_ndjson,
-    }
-    reader = readers.get(Path(source).suffix)
-    if reader is None:
-        raise InputError(f"cannot tell the format of {source}: name a file that ends in {', '.join(readers)}")
-    try:
-        return reader(str(source))
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"cannot read {source}: {str(error).splitlines()[0]}") from None

@@ -16,7 +16,7 @@ from .catalog import AppliedSet
 from .erasure import Erased
 from .feature_set import FeatureSet
 from .leases import Lease, lease_name
-from .log import Batch, EventLog
+from .log import Batch, EventLog, Mark
 from .made import Made, made_of
 from .offline import APPLIED, OFFSET, PARTITION, OfflineStore
 from .online import OnlineStore
@@ -59,6 +59,7 @@ class Worker:
         self._online_at: dict[int, int] = {}
         self._unsaved: list[pl.DataFrame] = []
         self._unsaved_to: dict[int, int] = {}
+        self._unsaved_marks: dict[int, tuple[Mark, ...]] = {}
         self.hold(self._taken() if leases is None else leases)
 
     def hold(self, leases: Mapping[int, Lease]) -> None:
@@ -83,6 +84,7 @@ class Worker:
         self._leases.pop(partition, None)
         self._runs.pop(partition, None)
         self._online_at.pop(partition, None)
+        self._unsaved_marks.pop(partition, None)
         if self._unsaved_to.pop(partition, None) is not None:
             self._unsaved = [frame.filter(pl.col(PARTITION) != partition) for frame in self._unsaved]
 
@@ -116,6 +118,8 @@ class Worker:
         lost = self._put_online(made)
         self._unsaved.append(made.frame)
         self._unsaved_to |= made.ends
+        for partition, marks in made.marks.items():
+            self._unsaved_marks[partition] = (*self._unsaved_marks.get(partition, ()), *marks)
         self._dropped(lost)
         return sum(batch.frame.height for batch in batches)
 
@@ -124,8 +128,9 @@ class Worker:
         if not self._unsaved_to:
             return
         ends = self._unsaved_to
-        self._stores.offline.append(self._applied.full_name, pl.concat(self._unsaved), last_offsets=ends)
-        self._unsaved, self._unsaved_to = [], {}
+        frame = pl.concat(self._unsaved)
+        self._stores.offline.append(self._applied.full_name, frame, last_offsets=ends, marks=self._unsaved_marks)
+        self._unsaved, self._unsaved_to, self._unsaved_marks = [], {}, {}
         self._stores.log.trim(ends)
 
     @property
@@ -160,7 +165,7 @@ class Worker:
             if not batches:
                 return
             made = self._made(batches)
-            offline.append(table, made.frame, last_offsets=made.ends)
+            offline.append(table, made.frame, last_offsets=made.ends, marks=made.marks)
             log.trim(made.ends)
             saved_at = made.ends[partition]
 

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from eagleray.featurestore.backfill import backfill
+from eagleray.featurestore.backfill import Ingestion, Target, ingest
 from eagleray.featurestore.catalog import AppliedSet
 from eagleray.featurestore.entity import row_key
 from eagleray.featurestore.feature_set import FeatureSet
 from eagleray.featurestore.feature_vector import FeatureVector
 from eagleray.featurestore.ingest import accept, by_partition
+from eagleray.featurestore.ledger import MemoryLedger
 from eagleray.featurestore.log import MemoryLog
 from eagleray.featurestore.offline import MemoryOfflineStore
 from eagleray.featurestore.online import MemoryOnlineStore
 from eagleray.featurestore.online_read import VectorReader
+from eagleray.featurestore.settling import Settler, WorkerSettler
+from eagleray.featurestore.sources import open_source
 from eagleray.featurestore.training_set import build
 from eagleray.featurestore.wanted import resolve
 from eagleray.featurestore.worker import Stores, Worker
 
 FAR_FUTURE_US = 2**60
+NOWHERE = Path("nothing-is-staged-here")
 
 
 def applied(feature_set: FeatureSet, version: int = 1) -> AppliedSet:
@@ -45,6 +51,7 @@ class Bench:
     feature_set: FeatureSet
     stores: Stores = field(default_factory=memory_stores)
     now_us: int = FAR_FUTURE_US
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
 
     def __post_init__(self) -> None:
         self.applied = applied(self.feature_set)
@@ -69,9 +76,13 @@ class Bench:
 
     def backfill(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Rows into both stores as a batch."""
-        accepted = accept(self.feature_set, rows, now_us=self.now_us)
-        parts = by_partition(self.feature_set, accepted.frame, self.stores.log.partitions)
-        backfill(self.worker(), self.stores.log, parts, on_events=lambda _: None)
+        source = open_source(rows, self.feature_set.input_schema, owner=self.feature_set.name)
+        self.ingest(Ingestion(self.feature_set, source, NOWHERE, self.now_us, ingest_id=uuid.uuid4().hex))
+
+    def ingest(self, job: Ingestion, settler: Settler | None = None) -> int:
+        """A batch ingestion, by a worker of its own unless told otherwise."""
+        into = Target(self.stores, self.applied.full_name, self.ledger)
+        return ingest(job, into=into, settler=settler or WorkerSettler(self.worker()))
 
     def online(self, asked: Sequence[Mapping[str, object]]) -> pl.DataFrame:
         """What serving answers; `at` (microseconds) is each question's moment."""

@@ -1,0 +1,121 @@
+"""Waiting until events of the log are stored: by the set's streams where any run, else by working through them here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+from ..runtime.errors import Fenced, StorageError
+from .catalog import AppliedSet
+from .feature_set import FeatureSet
+from .log import Offsets
+from .membership import Membership
+from .worker import Stores, Worker
+
+POLL_S = 0.02
+TTL_MS = 2_000  # so long does the next ingestion wait for the partitions of one that was killed
+TIMEOUT_S = 600.0
+
+
+class Settler(Protocol):
+    """Whoever takes events from the log to the stores."""
+
+    def settle(self, ends: Offsets) -> None:
+        """Returns once each partition is stored, online and offline, up to its offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettler:
+    """A worker that has every partition."""
+
+    worker: Worker
+
+    def settle(self, ends: Offsets) -> None:
+        """Takes all that the log holds to both stores."""
+        self.worker.drain()
+        self.worker.save()
+
+
+class Hands:
+    """An ingestion's own worker: has the partitions that no other process has, and none while a stream of the set runs.
+
+    Use it in a `with` block: its end gives the partitions back.
+    """
+
+    def __init__(self, feature_set: FeatureSet, applied: AppliedSet, stores: Stores) -> None:
+        self._table = applied.full_name
+        self._stores = stores
+        items = [str(partition) for partition in range(stores.log.partitions)]
+        self._membership = Membership(stores.online.leases, applied.full_name, items, ttl_ms=TTL_MS, joins=False)
+        self._items = items
+        self._worker = Worker(feature_set, applied, stores, leases={})
+
+    def settle(self, ends: Offsets) -> None:
+        """Works, or waits for those who do; raises `StorageError` when nothing has moved for ten minutes."""
+        moved = time.monotonic()
+        missing = dict(ends)
+        while missing := self._missing(missing):
+            self._share()
+            if self._stepped():
+                moved = time.monotonic()
+                continue
+            self._worker.save()
+            if not self._missing(missing):
+                return
+            if time.monotonic() - moved > TIMEOUT_S:
+                raise StorageError(
+                    f"{self._table}: partitions {sorted(missing)} not stored after {TIMEOUT_S:g} s; is the machine "
+                    "overloaded? The events are in the log and will be worked through"
+                )
+            threading.Event().wait(POLL_S)
+
+    def _missing(self, ends: Offsets) -> dict[int, int]:
+        """What is not stored yet: online first, because that is cheaper to ask."""
+        if not ends:
+            return {}
+        at = self._stores.log.checkpoints()
+        if any(at[partition] < end for partition, end in ends.items()):
+            return dict(ends)
+        offline = self._stores.offline
+        return {partition: end for partition, end in ends.items() if offline.last_offset(self._table, partition) < end}
+
+    def _share(self) -> None:
+        change = self._membership.change()
+        for item in [item for item in self._membership.held if int(item) not in self._worker.online_at]:
+            self._membership.release(item)  # it was taken over
+        for item in change.lost:
+            self._worker.drop(int(item))
+            self._membership.release(item)
+        if self._membership.members:
+            self._give_back()
+            return
+        claimed = {item: self._membership.claim(item) for item in self._items if item not in self._membership.held}
+        self._worker.hold({int(item): lease for item, lease in claimed.items() if lease is not None})
+
+    def _give_back(self) -> None:
+        if self._membership.held:
+            self._worker.save()
+        for item in self._membership.held:
+            self._worker.drop(int(item))
+            self._membership.release(item)
+
+    def _stepped(self) -> int:
+        try:
+            return self._worker.step()
+        except Fenced:
+            return 0  # whoever has that partition works it through
+
+    def __enter__(self) -> Hands:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._worker.save()
+        finally:
+            self._membership.leave()
