@@ -47,9 +47,9 @@ def write_events(path: Path, count: int) -> None:
 
 
 @contextmanager
-def opened(home: Path, name: str) -> Iterator[FeatureStore]:
+def opened(home: Path, name: str, events: int) -> Iterator[FeatureStore]:
     """A store of its own on the home's server, in pieces so small that there are many moments to die at."""
-    sources.CHUNK_ROWS, backfill.PIECE_ROWS, backfill.INLINE_ROWS = 3000, 700, 0
+    sources.CHUNK_ROWS, backfill.PIECE_ROWS, backfill.INLINE_ROWS = events // 10, events // 40, 0
     settings = Settings(home=home, offline_uri=str(home / f"offline-{name}"), catalog_url=f"sqlite:///{home / name}.db")
     with FeatureStore(settings) as store:
         store.apply(cards())
@@ -65,9 +65,9 @@ def held(store: FeatureStore) -> tuple[dict[bytes, bytes], pl.DataFrame]:
     return {key.encode(): value or b"" for key, value in zip(keys, values, strict=True)}, rows
 
 
-def kill_once(home: Path, name: str, *, after_s: float) -> float:
+def kill_once(home: Path, name: str, *, events: int, after_s: float) -> float:
     """Starts an ingestion and kills it; how long it lived."""
-    command = [sys.executable, __file__, "--ingest", name, "--home", str(home)]
+    command = [sys.executable, __file__, "--ingest", name, "--home", str(home), "--events", str(events)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()  # it has begun
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.ingest:
-        with opened(arguments.home, arguments.ingest) as store:
+        with opened(arguments.home, arguments.ingest, arguments.events) as store:
             print("begun", flush=True)
             store.ingest(cards(), arguments.home / "events.parquet")
         return
@@ -100,7 +100,7 @@ def main() -> None:
 def measured(home: Path, times: int, events: int) -> dict[str, object]:
     """Runs an ingestion undisturbed, then as many as are killed."""
     write_events(home / "events.parquet", events)
-    with opened(home, "whole") as store:
+    with opened(home, "whole", events) as store:
         began = time.perf_counter()
         assert store.ingest(cards(), home / "events.parquet") == events
         whole_s = time.perf_counter() - began
@@ -109,8 +109,8 @@ def measured(home: Path, times: int, events: int) -> dict[str, object]:
     draw = random.Random(0)
     for turn in range(times):
         name = f"killed{turn}"
-        kill_once(home, name, after_s=draw.uniform(0.05, 0.95) * whole_s)
-        with opened(home, name) as store:
+        kill_once(home, name, events=events, after_s=draw.uniform(0.05, 0.95) * whole_s)
+        with opened(home, name, events) as store:
             resumed += store._offline.version(store.get("cards").full_name) >= 0
             store.ingest(cards(), home / "events.parquet")
             values, rows = held(store)

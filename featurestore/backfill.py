@@ -85,12 +85,15 @@ def _store(job: Ingestion, read: _Read, into: Target, settler: Settler) -> int:
     # All that an attempt before this one has put into the log is stored by now, and marked.
     taken = {p: into.stores.offline.taken(into.table, read.name, p) for p in read.pieces}
     waiting = [[piece for piece in pieces if piece.mark.rows > taken[p]] for p, pieces in read.pieces.items()]
+    ends: dict[int, int] = {}
     total = sum(piece.height for pieces in waiting for piece in pieces)
     with counter(f"store {job.feature_set.name}", total=total) as advance:
         for turn in itertools.zip_longest(*waiting):
             pieces = [piece for piece in turn if piece is not None]
-            settler.settle(into.stores.log.append_pieces(pieces))
+            ends |= into.stores.log.append_pieces(pieces)
+            settler.reach(ends)
             advance(sum(piece.height for piece in pieces))
+        settler.settle(ends)
     into.stores.log.bury(read.letters)
     into.ledger.note(read.name, source=job.source.name, rows=sum(p.height for ps in read.pieces.values() for p in ps))
     return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
@@ -18,10 +19,14 @@ from .worker import Stores, Worker
 POLL_S = 0.02
 TTL_MS = 2_000  # so long does the next ingestion wait for the partitions of one that was killed
 TIMEOUT_S = 600.0
+UNSAVED_EVENTS = 250_000  # bounds memory
 
 
 class Settler(Protocol):
     """Whoever takes events from the log to the stores."""
+
+    def reach(self, ends: Offsets) -> None:
+        """Returns once each partition is online up to its offset."""
 
     def settle(self, ends: Offsets) -> None:
         """Returns once each partition is stored, online and offline, up to its offset."""
@@ -32,6 +37,10 @@ class WorkerSettler:
     """A worker that has every partition."""
 
     worker: Worker
+
+    def reach(self, ends: Offsets) -> None:
+        """Takes all that the log holds online."""
+        self.settle(ends)
 
     def settle(self, ends: Offsets) -> None:
         """Takes all that the log holds to both stores."""
@@ -53,34 +62,40 @@ class Hands:
         self._items = items
         self._worker = Worker(feature_set, applied, stores, leases={})
 
-    def settle(self, ends: Offsets) -> None:
+    def reach(self, ends: Offsets) -> None:
         """Works, or waits for those who do; raises `StorageError` when nothing has moved for ten minutes."""
+        self._until(ends, self._not_online)
+        if self._worker.unsaved_events > UNSAVED_EVENTS:
+            self._worker.save()
+
+    def settle(self, ends: Offsets) -> None:
+        """The same, until all is in the offline table too."""
+        self._until(ends, self._not_online)
+        self._worker.save()
+        self._until(ends, self._not_saved)
+
+    def _until(self, ends: Offsets, missing: Callable[[Offsets], dict[int, int]]) -> None:
         moved = time.monotonic()
-        missing = dict(ends)
-        while missing := self._missing(missing):
+        while behind := missing(ends):
             self._share()
             if self._stepped():
                 moved = time.monotonic()
                 continue
-            self._worker.save()
-            if not self._missing(missing):
-                return
             if time.monotonic() - moved > TIMEOUT_S:
                 raise StorageError(
-                    f"{self._table}: partitions {sorted(missing)} not stored after {TIMEOUT_S:g} s; is the machine "
+                    f"{self._table}: partitions {sorted(behind)} not stored after {TIMEOUT_S:g} s; is the machine "
                     "overloaded? The events are in the log and will be worked through"
                 )
             threading.Event().wait(POLL_S)
+            self._worker.save()
 
-    def _missing(self, ends: Offsets) -> dict[int, int]:
-        """What is not stored yet: online first, because that is cheaper to ask."""
-        if not ends:
-            return {}
-        at = self._stores.log.checkpoints()
-        if any(at[partition] < end for partition, end in ends.items()):
-            return dict(ends)
-        offline = self._stores.offline
-        return {partition: end for partition, end in ends.items() if offline.last_offset(self._table, partition) < end}
+    def _not_online(self, ends: Offsets) -> dict[int, int]:
+        at = self._stores.log.checkpoints() if ends else {}
+        return {partition: end for partition, end in ends.items() if at[partition] < end}
+
+    def _not_saved(self, ends: Offsets) -> dict[int, int]:
+        at = self._stores.offline.offsets(self._table) if ends else {}
+        return {partition: end for partition, end in ends.items() if at.get(partition, -1) < end}
 
     def _share(self) -> None:
         change = self._membership.change()
