@@ -28,27 +28,32 @@ T = TypeVar("T", bound=Transform)
 class FeatureSet:
     """Events keyed by `entities`, stamped by the column `timestamp`, with the columns of `schema`.
 
-    `aggregates` make windowed features; `features` names the columns whose latest value is a feature (by
-    default all of them when there is no aggregate, none otherwise). `ttl` is how long a latest value holds.
-    Raises `DefinitionError` with the cure when something does not fit.
+    With `source`, another set, its events are that set's (after its transform), seen by other entities: `schema` names
+    the columns to take, by default all of them, and events without such an entity are left out. `aggregates` make
+    windowed features; `features` names the columns whose latest value is a feature (by default all of them when there
+    is no aggregate, none otherwise). `ttl` is how long a latest value holds. Raises `DefinitionError` with the cure
+    when something does not fit.
     """
 
     name: str
     entities: Sequence[Entity]
-    timestamp: str
-    schema: Mapping[str, str]
+    timestamp: str = ""
+    schema: Mapping[str, str] = field(default_factory=dict)
     aggregates: Sequence[Aggregate] = ()
     features: Sequence[str] | None = None
     rules: Sequence[Rule] = ()
     ttl: str | None = None
     owner: str = ""
     description: str = ""
+    source: FeatureSet | None = None
     _transform: list[Transform] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("entities", "aggregates", "rules"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "schema", dict(self.schema))
+        if self.source is not None:
+            self._take_from(self.source)
         self._check_names()
         check_schema(self.name, self.schema)
         for rule in self.rules:
@@ -143,7 +148,7 @@ class FeatureSet:
             "rules": [[r.column, r.kind, list(r.bounds or ()), list(r.allowed), r.on_fail] for r in self.rules],
             "ttl": self.ttl,
             "transform": [_source(function) for function in self._transform],
-        }
+        } | ({} if self.source is None else {"source": [self.source.name, self.source.content_hash()]})
 
     def content_hash(self) -> str:
         """Sha-256 of the definition, transform code included, as hex."""
@@ -154,9 +159,22 @@ class FeatureSet:
         # Every push compares it with the applied version, and reading a function's source takes a millisecond.
         return hashlib.sha256(json.dumps(self.definition(), sort_keys=True).encode()).hexdigest()
 
+    def _take_from(self, source: FeatureSet) -> None:
+        columns = source.output_schema
+        object.__setattr__(self, "timestamp", self.timestamp or source.timestamp)
+        keys = {entity.name: str(entity.dtype) for entity in self.entities} | {self.timestamp: "timestamp"}
+        schema = self.schema or {name: dtype for name, dtype in columns.items() if name not in keys}
+        object.__setattr__(self, "schema", schema)
+        for name, dtype in {**keys, **schema}.items():
+            self._known(name, columns)
+            if columns[name] != dtype:
+                raise DefinitionError(f"{self.name}: {name!r} is {columns[name]} in {source.name}, not {dtype}")
+
     def _check_names(self) -> None:
         if not self.name.isidentifier():
             raise DefinitionError(f"feature set {self.name!r}: use letters, digits and underscores")
+        if not self.timestamp:
+            raise DefinitionError(f"feature set {self.name!r}: name the column that says when, timestamp='ts'")
         if not self.entities:
             raise DefinitionError(f"feature set {self.name!r}: name at least one Entity")
         keys = [entity.name for entity in self.entities]

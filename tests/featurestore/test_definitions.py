@@ -27,6 +27,14 @@ def declare(**changes: object) -> FeatureSet:
     return FeatureSet("cards", **(given | changes))  # type: ignore[arg-type]
 
 
+def derived(**changes: object) -> FeatureSet:
+    columns = {"amount": "float64", "city": "string"}
+    given: dict[str, object] = {
+        "entities": [Entity("city")], "source": FeatureSet("transactions", [CARD], "ts", columns),
+    }  # fmt: skip
+    return FeatureSet("cities", **(given | changes))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -44,6 +52,10 @@ def declare(**changes: object) -> FeatureSet:
         (lambda: declare(aggregates=[Aggregate("city", ["sum"], ["1h"])]).layout, "cannot take 'sum' of 'city'"),
         (lambda: declare(features=["amont"]).layout, "did you mean 'amount'"),
         (lambda: declare(aggregates=[Aggregate("amount", ["sum"], ["1h"])] * 2).layout, "defined twice"),
+        (lambda: derived(timestamp="tss"), "did you mean 'ts'"),
+        (lambda: derived(entities=[Entity("amount", "int64")]), "'amount' is float64 in transactions, not int64"),
+        (lambda: derived(schema={"citi": "string"}), "did you mean 'city'"),
+        (lambda: FeatureSet("s", [Entity("k")], schema={"x": "int64"}), "says when"),
         (lambda: Aggregate("x", ["mean"], ["1h"]), "no function 'mean'"),
         (lambda: Aggregate("x", [], ["1h"]), "at least one function"),
         (lambda: Aggregate("*", ["sum"], ["1h"]), 'only "count"'),
@@ -125,3 +137,10 @@ def test_rings_are_shared_by_granularity() -> None:
         (600_000_000, 86_400_000_000),
     ]
     assert [[field.kind for field in ring.fields] for ring in rings] == [["rows", "n", "sum"], ["rows", "max", "n"]]
+
+
+def test_a_derived_set_takes_what_it_is_not_keyed_by() -> None:
+    cities = derived(aggregates=[Aggregate("amount", ["sum"], ["1h"])])
+    assert cities.input_schema == {"city": "string", "ts": "timestamp", "card": "string", "amount": "float64"}
+    again = FeatureSet("transactions", [CARD], "ts", {"amount": "float64", "city": "string"}, ttl="1h")
+    assert derived(source=again, aggregates=cities.aggregates).content_hash() != cities.content_hash()
