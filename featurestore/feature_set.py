@@ -160,6 +160,8 @@ class FeatureSet:
         return hashlib.sha256(json.dumps(self.definition(), sort_keys=True).encode()).hexdigest()
 
     def _take_from(self, source: FeatureSet) -> None:
+        if any(rule.on_fail == "raise" for rule in self.rules):
+            raise DefinitionError(f'{self.name}: a derived set is given no rows by anybody; use on_fail="reject"')
         columns = source.output_schema
         object.__setattr__(self, "timestamp", self.timestamp or source.timestamp)
         keys = {entity.name: str(entity.dtype) for entity in self.entities} | {self.timestamp: "timestamp"}

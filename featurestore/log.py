@@ -11,6 +11,8 @@ from typing import Protocol
 
 import polars as pl
 
+from ..runtime.errors import Fenced
+
 Offsets = Mapping[int, int]  # by partition
 Runs = Mapping[int, str]
 
@@ -95,6 +97,16 @@ class EventLog(Protocol):
         Staged rows are read when the batch is.
         """
 
+    def relay(self, source: str, parts: Mapping[int, pl.DataFrame], *, since: Offsets, upto: int) -> None:
+        """Adds what comes from offset `upto` or before of another log, and after the partition's own `since`.
+
+        A partition that has come as far adds nothing; raises `Fenced` where it is beyond `since` but not at `upto`:
+        another relay is ahead, look where it is (`relayed`).
+        """
+
+    def relayed(self, source: str) -> Offsets:
+        """How far each partition has come with that other log, -1 for not at all."""
+
     def runs(self) -> Runs:
         """Names the run of the server that each partition is on; one that was started anew may have lost a second."""
 
@@ -151,6 +163,11 @@ def partition_of(key: str, partitions: int) -> int:
     return zlib.crc32(key.encode()) % partitions
 
 
+def overtaken(source: str) -> Fenced:
+    """The error of a relay that another one is ahead of."""
+    return Fenced(f"another relay from {source} is ahead of this one; it goes on from there")
+
+
 def held_rows(piece: Piece, partitions: int) -> pl.DataFrame:
     """The rows of a piece, wherever they are held."""
     if isinstance(piece.held, pl.DataFrame):
@@ -180,6 +197,7 @@ class MemoryLog:
         self._ids = itertools.count()
         self._tokens: dict[str, list[Batch]] = {}
         self._pieces: dict[tuple[Mark, int], int] = {}
+        self._relayed: dict[tuple[str, int], int] = {}
 
     def append(self, parts: Mapping[int, pl.DataFrame], *, token: str = "") -> list[Batch]:
         """Adds each partition's events at its next offsets."""
@@ -205,6 +223,22 @@ class MemoryLog:
                 self._next[home] += piece.height
                 self._pieces[piece.mark, home] = batch.last
         return {piece.partition: self._pieces[piece.mark, piece.partition] for piece in pieces}
+
+    def relay(self, source: str, parts: Mapping[int, pl.DataFrame], *, since: Offsets, upto: int) -> None:
+        """Adds what comes from another log."""
+        at = self.relayed(source)
+        for partition, frame in parts.items():
+            if at[partition] >= upto:
+                continue
+            if at[partition] > since[partition]:
+                raise overtaken(source)
+            if frame.height:
+                self.append_pieces([Piece(Mark(source, upto + 1), partition, 0, frame.height, frame)])
+            self._relayed[source, partition] = upto
+
+    def relayed(self, source: str) -> Offsets:
+        """How far each partition has come with that other log."""
+        return {partition: self._relayed.get((source, partition), -1) for partition in range(self.partitions)}
 
     def runs(self) -> Runs:
         """This process lives once."""

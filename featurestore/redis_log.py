@@ -20,7 +20,7 @@ from ..runtime import redis_client
 from ..runtime.errors import Fenced, StorageError
 from ..runtime.settings import Settings
 from . import redis_log_scripts as scripts
-from .log import BYTES_A_READ, Batch, DeadLetter, Held, Offsets, Piece, Runs, pieces
+from .log import BYTES_A_READ, Batch, DeadLetter, Held, Mark, Offsets, Piece, Runs, overtaken, pieces
 from .log_entry import batch_of, packed, packed_piece
 from .redis_blank import blank
 
@@ -55,6 +55,7 @@ class RedisLog:
         self._known = known
         # A server that has started anew has no scripts, so this one is loaded once a run, after a look at `known`.
         self._append = f"-- {name}\n{scripts.APPEND}"
+        self._relay = f"-- {name}\n{scripts.RELAY}"
         with redis_client.translated(settings):
             pipeline = client.pipeline(transaction=False)
             pipeline.setnx(f"er:partitions:{{{name}}}", partitions)
@@ -80,6 +81,24 @@ class RedisLog:
             asked.append((self._append, keys, [TOKEN_S, piece.height, packed_piece(piece)]))
         first = self._each(asked)
         return {piece.partition: int(at) + piece.height - 1 for piece, at in zip(parts, first, strict=True)}
+
+    def relay(self, source: str, parts: Mapping[int, pl.DataFrame], *, since: Offsets, upto: int) -> None:
+        """Adds what comes from another log."""
+        asked = []
+        for partition, frame in parts.items():
+            keys = [*self._append_keys(partition, secrets.token_hex(8)), self._key(f"relayed:{source}", partition)]
+            entries = [frame.height, packed(frame, mark=Mark(source, upto + 1))] if frame.height else []
+            asked.append((self._relay, keys, [RETRY_TOKEN_S, *entries, since[partition], upto]))
+        try:
+            self._each(asked)
+        except redis.exceptions.ResponseError as error:
+            if "OVERTAKEN" in str(error):
+                raise overtaken(source) from None
+            raise
+
+    def relayed(self, source: str) -> Offsets:
+        """How far each partition has come with that other log."""
+        return {p: -1 if at is None else int(at) for p, at in enumerate(self._got(f"relayed:{source}"))}
 
     def runs(self) -> Runs:
         """The id that every server draws when it starts."""
@@ -235,7 +254,7 @@ class RedisLog:
                 raise
 
     def _load(self, wanted: set[str]) -> None:
-        if self._append in wanted:
+        if wanted & {self._append, self._relay}:
             self.raise_to(self._known())
         for script in wanted:
             self._client.script_load(script)

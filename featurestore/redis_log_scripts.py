@@ -32,6 +32,19 @@ redis.call('SET', KEYS[2], string.format('%d', at))
 redis.call('SET', KEYS[4], string.format('%d', first), 'EX', ARGV[1])
 return first
 """
+# The same, keys and arguments followed by how far the partition has come with another log, and from where to where this
+# is: the place moves in the very step that adds the events.
+RELAY = f"""
+local upto, since = tonumber(table.remove(ARGV)), tonumber(table.remove(ARGV))
+local come = tonumber(redis.call('GET', KEYS[6]) or '-1')
+if come >= upto then return 0 end
+if come > since then return redis.error_reply('OVERTAKEN') end
+local function append() {APPEND} end
+local added = ARGV[2] and append()
+if type(added) == 'table' then return added end
+redis.call('SET', KEYS[6], string.format('%d', upto))
+return 1
+"""
 RUN = "return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')"
 SAME_RUN = """
 if ARGV[1] ~= '' and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= ARGV[1] then

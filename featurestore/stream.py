@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ..runtime.errors import Fenced, StorageError
 from .catalog import AppliedSet
@@ -31,11 +31,19 @@ class Stream:
     """
 
     def __init__(
-        self, feature_set: FeatureSet, applied: AppliedSet, stores: Stores, *, owner: str = "", ttl_ms: int = TTL_MS
+        self,
+        feature_set: FeatureSet,
+        applied: AppliedSet,
+        stores: Stores,
+        *,
+        owner: str = "",
+        ttl_ms: int = TTL_MS,
+        feed: Callable[[], int] | None = None,
     ) -> None:
         self.name = applied.full_name
         self._stores = stores
         self._ttl_ms = ttl_ms
+        self._feed = feed
         self._worker = Worker(feature_set, applied, stores, leases={})
         self._woken = threading.Condition()
         self._events = 0
@@ -123,13 +131,15 @@ class Stream:
         self._share()
         if self._worker.unsaved_events > SAVE_AT_EVENTS or time.monotonic() - self._saved_at > SAVE_EVERY_S:
             self._save()  # before more is taken: while the offline table refuses, the log fills and memory does not
+        # Whoever has the first partition brings a derived set what its source has.
+        fed = self._feed() if self._feed is not None and 0 in self._worker.online_at else 0
         done = self._worker.step()
         if done:
             with self._woken:
                 self._events += done
                 self._pending = True
                 self._woken.notify_all()
-        finished = closing and (not done or self._reached())
+        finished = closing and not fed and (not done or self._reached())
         if finished:
             self._save()
         if finished and self._membership.is_settled():

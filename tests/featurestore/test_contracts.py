@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import polars as pl
 import pytest
 
-from eagleray.featurestore.log import BYTES_A_BATCH, EVENTS_A_BATCH, DeadLetter, EventLog, MemoryLog, pieces
+from eagleray.featurestore.log import BYTES_A_BATCH, EVENTS_A_BATCH, DeadLetter, EventLog, Mark, MemoryLog, pieces
 from eagleray.featurestore.online import MemoryOnlineStore, OnlineStore
 from eagleray.featurestore.redis_log import RedisLog
 from eagleray.featurestore.redis_online import CHUNK_KEYS, RedisOnlineStore
@@ -116,6 +116,19 @@ def test_a_broken_connection_is_made_again(server: Settings) -> None:
 
 
 class TestEventLog:
+    def test_what_comes_from_another_log_comes_once(self, log: EventLog) -> None:
+        some, none = pl.DataFrame({"x": [1, 2, 3]}), pl.DataFrame({"x": []}, schema={"x": pl.Int64})
+        for _ in range(2):  # repeated, as after a crash
+            log.relay("other:0", {0: some, 1: none}, since={0: -1, 1: -1}, upto=5)
+        assert log.relayed("other:0") == {0: 5, 1: 5}
+        assert log.relayed("other:1") == {0: -1, 1: -1}
+        with pytest.raises(Fenced, match="another relay"):
+            log.relay("other:0", {0: some, 1: none}, since={0: 2, 1: 2}, upto=9)
+        log.relay("other:0", {0: none, 1: some}, since={0: 5, 1: 5}, upto=9)
+        batches = log.read({0: -1, 1: -1}, events=100)
+        assert [(batch.partition, batch.first, batch.frame.height) for batch in batches] == [(0, 0, 3), (1, 0, 3)]
+        assert [batch.mark for batch in batches] == [Mark("other:0", 6), Mark("other:0", 10)]
+
     def test_offsets_ascend_and_reading_resumes_after_one(self, log: EventLog) -> None:
         first = log.append({0: frame(3), 1: frame(1)})
         second = log.append({0: frame(2)})
