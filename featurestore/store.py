@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -16,14 +16,11 @@ from ..runtime.errors import DefinitionError, FeatureSetNotFound, did_you_mean
 from ..runtime.settings import Settings
 from .audit import Audit
 from .backfill import Ingestion, Target, ingest, moment_us
-from .backlog import Gate
 from .catalog import KIND, AppliedSet
-from .catch_up import catch_up
 from .erase import sets_with
 from .erasure import Erasure, ErasureBook
 from .feature_set import FeatureSet
 from .feature_vector import FeatureVector
-from .ingest import accept, by_partition
 from .ledger import CatalogLedger
 from .log import DeadLetter, EventLog
 from .online_read import VectorReader
@@ -32,7 +29,9 @@ from .past import Past
 from .requests import Rows as Requested
 from .settling import Hands
 from .sources import Batchable, Rows, open_source
-from .stream import Stream
+from .stream import LEASE_S, Stream
+from .stream_status import StreamStatus
+from .streams import Streams
 from .training_set import AsOf, TrainingSet
 from .vector_log import VectorLog
 from .wanted import resolve
@@ -60,10 +59,7 @@ class FeatureStore:
     def __init__(self, settings: Settings | None = None, *, now_us: Callable[[], int] = wall_clock_us) -> None:
         self.settings = settings or Settings.from_env()
         self._now_us = now_us
-        self._streams: dict[str, Stream] = {}
         self._vector_logs: list[VectorLog] = []
-        self._logs: dict[str, EventLog] = {}
-        self._gates: dict[str, Gate] = {}
         self._applied: dict[str, AppliedSet] = {}
 
     @classmethod
@@ -79,8 +75,8 @@ class FeatureStore:
         body = feature_set.definition() | {"owner": feature_set.owner, "description": feature_set.description}
         document = self._catalog.put(KIND, feature_set.name, content_hash=feature_set.content_hash(), body=body)
         applied = self._applied[feature_set.name] = self._of_document(document)
-        if partitions is not None and (found := self._log(applied, partitions).partitions) != partitions:
-            raise DefinitionError(f"{applied.label} has {found} partitions already; only a new version may have others")
+        if partitions is not None:
+            self.streams.log(applied, partitions)
         return applied
 
     def feature_sets(self) -> list[AppliedSet]:
@@ -133,42 +129,43 @@ class FeatureStore:
         Repeated within a day with the same `once` it adds nothing more: for callers who try again. While the log is
         full it waits, and raises `LogFull` after `patience_s`, with the time to try again after.
         """
-        applied = self._checked(feature_set)
-        accepted = accept(feature_set, rows, now_us=self._now_us())
-        log = self._log(applied)
-        parts = by_partition(feature_set, accepted.frame, log.partitions)
-        gate = self._gates.setdefault(applied.full_name, Gate(log, name=applied.label))
-        gate.pass_through(parts, patience_s=patience_s)
-        ends = {batch.partition: batch.last for batch in log.append(parts, token=once)}
-        log.bury(accepted.letters)
-        stream = self._streams.get(applied.full_name)
-        if stream is not None:
-            stream.wake()
-            if wait:
-                stream.wait_for(ends)
-        elif wait:
-            catch_up(feature_set, applied, self._stores(applied), ends)
-        return accepted.frame.height
+        return self.streams.push(feature_set, rows, wait=wait, once=once, patience_s=patience_s)
 
-    @contextmanager
-    def stream(self, feature_set: FeatureSet, *, lease_s: float = 5.0) -> Iterator[Stream]:
+    def stream(self, feature_set: FeatureSet, *, lease_s: float = LEASE_S) -> AbstractContextManager[Stream]:
         """Runs a worker of the set beside this program for the length of the block; ends with all of it stored.
 
         It shares the set's partitions with every other stream of the set, in this and in other processes; what one
         leaves behind that died without a word, the others take over after `lease_s`.
         """
-        applied = self._checked(feature_set)
-        stream = Stream(feature_set, applied, self._stores(applied), ttl_ms=int(1000 * lease_s))
-        self._streams[applied.full_name] = stream
-        try:
-            yield stream
-        finally:
-            del self._streams[applied.full_name]
-            stream.close()
+        return self.streams.run(feature_set, lease_s=lease_s)
 
-    def dead_letters(self, name: str) -> list[DeadLetter]:
-        """The newest hundred rows that were put aside, with the reasons."""
-        return self._log(self.get(name)).buried()
+    def deploy_stream(
+        self, feature_set: FeatureSet, *, workers: int = 1, cpus: float = 0.0, lease_s: float = LEASE_S
+    ) -> list[StreamStatus]:
+        """Starts workers of the set on the Ray that stays (`eagleray up`, `RAY_ADDRESS`); they outlive this program.
+
+        A worker that is killed starts again where it was. Deploying anew replaces them one by one; `store.streams`
+        shows and stops them. Raises `ServerUnavailable` where no Ray stays.
+        """
+        name = self._checked(feature_set).full_name
+        self.streams.on_ray().deploy(self, feature_set, full_name=name, workers=workers, cpus=cpus, lease_s=lease_s)
+        return self.streams.status(feature_set.name)
+
+    @cached_property
+    def streams(self) -> Streams:
+        """The streams of this store's sets: `status`, `stop`, `replay`."""
+        return Streams(
+            self.settings,
+            checked=self._checked,
+            versions=self._versions,
+            stores=self._stores,
+            open_log=self._open_log,
+            now_us=self._now_us,
+        )
+
+    def dead_letters(self, name: str, *, most: int = 100) -> list[DeadLetter]:
+        """The newest rows that were put aside, with the reasons."""
+        return self.streams.log(self.get(name)).buried(most=most)
 
     def vector_reader(self, vector: FeatureVector, *, log_sample: float = 0.0) -> VectorReader:
         """The vector, checked and compiled for many online reads; a share `log_sample` of them is kept for `audit`."""
@@ -229,8 +226,7 @@ class FeatureStore:
         """Gives the connections back; the embedded server stays for this process's other users, until it ends."""
         while self._vector_logs:
             self._vector_logs.pop().close()
-        self._logs.clear()
-        self._gates.clear()
+        self.streams.close()
         for name in ("_client", "_online", "_catalog"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
@@ -247,18 +243,18 @@ class FeatureStore:
 
     @property
     def _past(self) -> Past:
-        def versions(name: str) -> list[AppliedSet]:
-            return [self._of_document(document) for document in self._catalog.versions(KIND, name)]
-
         return Past(
             self._namespace,
             self._catalog,
             self._offline,
             active=self.get,
-            versions=versions,
+            versions=self._versions,
             online=lambda: self._online,
-            log_of=self._log,
+            log_of=self.streams.log,
         )
+
+    def _versions(self, name: str) -> list[AppliedSet]:
+        return [self._of_document(document) for document in self._catalog.versions(KIND, name)]
 
     def _of_document(self, document: Document) -> AppliedSet:
         return AppliedSet.of_document(
@@ -288,18 +284,13 @@ class FeatureStore:
 
     def _stores(self, applied: AppliedSet) -> Stores:
         erased = partial(ErasureBook(self._catalog).erased, applied.name)
-        return Stores(online=self._online, offline=self._offline, log=self._log(applied), erased=erased)
+        return Stores(online=self._online, offline=self._offline, log=self.streams.log(applied), erased=erased)
 
-    def _log(self, applied: AppliedSet, partitions: int | None = None) -> EventLog:
+    def _open_log(self, applied: AppliedSet, partitions: int | None) -> EventLog:
         from .redis_log import PARTITIONS, RedisLog
 
-        if applied.full_name not in self._logs:
-            wanted = partitions or PARTITIONS
-            name = applied.full_name
-            self._logs[name] = RedisLog(
-                self._client, self.settings, name=name, partitions=wanted, known=lambda: self._offline.offsets(name)
-            )
-        return self._logs[applied.full_name]
+        name, known = applied.full_name, lambda: self._offline.offsets(applied.full_name)
+        return RedisLog(self._client, self.settings, name=name, partitions=partitions or PARTITIONS, known=known)
 
     @cached_property
     def _client(self) -> Client:

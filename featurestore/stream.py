@@ -15,6 +15,7 @@ from .membership import TTL_MS, Membership
 from .stream_status import note_of
 from .worker import Stores, Worker
 
+LEASE_S = TTL_MS / 1000
 POLL_S = 0.05
 SAVE_EVERY_S = 2.0
 SAVE_AT_EVENTS = 50_000

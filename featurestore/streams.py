@@ -1,0 +1,121 @@
+"""What flows into one store: the logs of its feature sets, pushes, and the workers that take events out of the logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..runtime.errors import DefinitionError
+from ..runtime.settings import Settings
+from .backlog import Gate
+from .catalog import AppliedSet
+from .catch_up import catch_up
+from .feature_set import FeatureSet
+from .ingest import accept, by_partition
+from .log import EventLog
+from .replay import given_again
+from .sources import Rows
+from .stream import Stream
+from .stream_status import StreamStatus, status_of
+from .worker import Stores
+
+if TYPE_CHECKING:
+    from .ray_streams import RayStreams
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The streams of one store, which lends how its sets are `checked` and where they are stored.
+
+    `status`, `stop` and `replay` are for users; `push` and `run` are the store's own `push` and `stream`.
+    """
+
+    settings: Settings
+    checked: Callable[[FeatureSet], AppliedSet]
+    versions: Callable[[str], list[AppliedSet]]
+    stores: Callable[[AppliedSet], Stores]
+    open_log: Callable[[AppliedSet, int | None], EventLog]
+    now_us: Callable[[], int]
+    _logs: dict[str, EventLog] = field(default_factory=dict)
+    _gates: dict[str, Gate] = field(default_factory=dict)
+    _running: dict[str, Stream] = field(default_factory=dict)
+
+    def log(self, applied: AppliedSet, partitions: int | None = None) -> EventLog:
+        """The version's log; raises `DefinitionError` when it has another number of partitions already."""
+        name = applied.full_name
+        log = self._logs[name] = self._logs.get(name) or self.open_log(applied, partitions)
+        if partitions not in (None, log.partitions):
+            raise DefinitionError(
+                f"{applied.label} has {log.partitions} partitions already; only a new version may have others"
+            )
+        return log
+
+    def push(self, feature_set: FeatureSet, rows: Rows, *, wait: bool, once: str, patience_s: float) -> int:
+        """Adds events to the set's log; how many were accepted."""
+        applied = self.checked(feature_set)
+        accepted = accept(feature_set, rows, now_us=self.now_us())
+        log = self.log(applied)
+        parts = by_partition(feature_set, accepted.frame, log.partitions)
+        gate = self._gates.setdefault(applied.full_name, Gate(log, name=applied.label))
+        gate.pass_through(parts, patience_s=patience_s)
+        ends = {batch.partition: batch.last for batch in log.append(parts, token=once)}
+        log.bury(accepted.letters)
+        stream = self._running.get(applied.full_name)
+        if stream is not None:
+            stream.wake()
+            if wait:
+                stream.wait_for(ends)
+        elif wait:
+            catch_up(feature_set, applied, self.stores(applied), ends)
+        return accepted.frame.height
+
+    @contextmanager
+    def run(self, feature_set: FeatureSet, *, lease_s: float, owner: str = "") -> Iterator[Stream]:
+        """A worker beside this program for the length of the block."""
+        applied = self.checked(feature_set)
+        stream = Stream(feature_set, applied, self.stores(applied), owner=owner, ttl_ms=int(1000 * lease_s))
+        self._running[applied.full_name] = stream
+        try:
+            yield stream
+        finally:
+            del self._running[applied.full_name]
+            stream.close()
+
+    def status(self, name: str) -> list[StreamStatus]:
+        """How the streams of the set stand, newest version first; needs neither its code nor Ray."""
+        versions = sorted(self.versions(name), key=lambda applied: -applied.version)
+        stores = [(applied, self.stores(applied)) for applied in versions]
+        return [status_of(a.label, a.full_name, found.log, found.online.leases) for a, found in stores]
+
+    def stop(self, name: str) -> int:
+        """Ends the set's deployed workers, of every version, their work saved; how many there were."""
+        return self.on_ray().stop([applied.full_name for applied in self.versions(name)])
+
+    def replay(self, feature_set: FeatureSet, *, most: int = 1000) -> int:
+        """Pushes the newest dead letters again, after a cure, and drops them; how many were accepted this time.
+
+        Letters of earlier versions come too, for a cure makes a new version. Those that no longer are rows of the set
+        stay; those that fail again come back as new letters.
+        """
+        self.checked(feature_set)
+        done = 0
+        for applied in self.versions(feature_set.name):
+            log = self.log(applied)
+            again = given_again(feature_set, log.buried(most=most))
+            if again.letters:
+                done += self.push(feature_set, again.frame, wait=False, once=again.token, patience_s=5.0)
+                log.forget(again.letters)
+        return done
+
+    def on_ray(self) -> RayStreams:
+        """What deploys; raises `ServerUnavailable` where no Ray stays."""
+        from .ray_streams import RayStreams
+
+        return RayStreams(self.settings)
+
+    def close(self) -> None:
+        """Forgets the logs; their connections are the store's."""
+        self._logs.clear()
+        self._gates.clear()
