@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.errors import StorageError
-from .layout import Layout
-from .row_codec import row_dtype
+from .layout import LISTED, Layout
+from .row_codec import has_tail, row_dtype
 from .states import FORMAT, NEVER_US
 
 _FORMAT_BYTE = bytes([FORMAT])
@@ -30,6 +30,9 @@ class Opener:
         self.dtype = head_dtype(len(layout.rings), plain)
         self.size = self.dtype.itemsize
         self.places = _places(self.dtype)
+        self.rings = len(layout.rings)
+        self.tailed = any(map(has_tail, plain))
+        self.listed = any(field.kind in LISTED for ring in layout.rings for field in ring.fields)
         self._absent = _absent(self.dtype)
 
     def open(self, values: Sequence[bytes | None]) -> Opened:
@@ -65,6 +68,22 @@ class Opened:
         """Neighbouring slots of one kind, from byte `at` of each head on: keys x columns, a view."""
         width = int(kind[-1])
         return np.ndarray((len(self), columns), kind, self.block, at, (self._opener.size, width))
+
+    def tile_counts(self) -> NDArray[np.uint32]:
+        """Keys x rings: how many tiles each has."""
+        return self.table("<u4", self._opener.places["tiles"], self._opener.rings)
+
+    def body_begins(self) -> NDArray[np.int64]:
+        """Where in each value its tiles begin: behind the header and the latest row."""
+        if not self._opener.tailed:
+            return np.full(len(self), self._opener.size)
+        return self.head["row_bytes"] + np.int64(self._opener.places["ts_us"])
+
+    def check(self, least: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
+        """Raises `StorageError` where a value is shorter than its parts, or longer (but for lists at its end)."""
+        beyond = lengths - least
+        if (beyond < 0).any() if self._opener.listed else beyond.any():
+            raise foreign()
 
     @cached_property
     def nulls(self) -> NDArray[np.bool_] | None:
@@ -121,4 +140,5 @@ def _absent(dtype: np.dtype[np.void]) -> bytes:
     if "row" in (dtype.names or ()):
         head["ts_us"], head["offset"] = NEVER_US, -1
         head["row"]["nulls"] = 0xFF
+        head["row_bytes"] = dtype.itemsize - dtype.fields["ts_us"][1] if dtype.fields else 0
     return head.tobytes()

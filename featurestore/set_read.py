@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from .row_codec import has_tail, unpack_tail, vector_size
 from .states import decode
 from .tiles import window_state
 from .wanted import Wanted
+from .window_read import Stack, WindowPlan, readable
 
 _KINDS = {"float64": "<f8", "float32": "<f4", "int64": "<i8", "int32": "<i4", "bool": "|u1"}
 Moments = Callable[[], NDArray[np.int64]]
@@ -42,14 +43,26 @@ class SetPlan:
         layout = item.applied.layout
         self.opener = Opener(layout)
         self.columns = {ref.feature: ref.column for ref in item.refs}
-        self.windowed = tuple(feature for feature in layout.windowed if feature.name in self.columns)
+        windowed = [feature for feature in layout.windowed if feature.name in self.columns]
+        self.listed = tuple(feature for feature in windowed if not readable(feature))
+        fixed = [feature for feature in windowed if readable(feature)]
+        self.windows = WindowPlan(layout, fixed) if fixed else None
         wanted = [
             (place, self.columns[name], dtype)
             for place, (name, dtype) in enumerate(layout.plain)
             if name in self.columns
         ]
         self.dtypes = tuple(dtype for _, dtype in layout.plain)
+        self.types = {ref.column: item.applied.feature_types[ref.feature] for ref in item.refs}
         self.places = {name: names.index(name) for name in self.columns.values()}
+        # By stack: which of its windows are wanted, and their columns in the vector.
+        self.stacked = {
+            stack: (
+                straight([at for at, _ in stack.features]),
+                straight([self.places[self.columns[feature.name]] for _, feature in stack.features]),
+            )
+            for stack in (self.windows.stacks if self.windows is not None else ())
+        }
         self.runs = self._runs([entry for entry in wanted if entry[2] in _KINDS])
         self.others = tuple(entry for entry in wanted if entry[2] not in _KINDS)
         self.tailed = any(has_tail(dtype) for _, _, dtype in self.others)
@@ -65,9 +78,7 @@ class SetPlan:
         for run in runs:
             first, _, dtype = run[0]
             names = tuple(name for _, name, _ in run)
-            places = [self.places[name] for name in names]
-            straight = places == list(range(places[0], places[0] + len(places)))
-            columns = slice(places[0], places[0] + len(places)) if straight else places
+            columns = straight([self.places[name] for name in names])
             made.append(Run(_KINDS[dtype], self.opener.places[f"f{first}"], first, names, columns))
         return tuple(made)
 
@@ -102,9 +113,12 @@ class SetRows:
                 numbers = numbers.astype(np.float64)
                 numbers[nulls[:, run.first : run.first + len(run.names)]] = np.nan
             matrix[:, run.places] = numbers
-        if self._plan.windowed:
-            for name, column in self._windows.items():
-                put_numbers(matrix, self._plan.places[name], column)
+        for stack, values in self._stacks:
+            numbers = values.values if values.present.all() else np.where(values.present, values.values, np.nan)
+            rows, places = self._plan.stacked[stack]
+            matrix[:, places] = numbers.reshape(stack.windows, len(matrix))[rows].T
+        for name, column in self._lists.items():
+            put_numbers(matrix, self._plan.places[name], column)
 
     def lists(self) -> dict[str, list[object]]:
         """The features as lists, None for null; times as datetimes."""
@@ -117,16 +131,13 @@ class SetRows:
                 for place, name in enumerate(run.names, run.first):
                     for row in np.flatnonzero(nulls[:, place]).tolist():
                         made[name][row] = None
-        types = self._plan.applied.feature_types if self._plan.windowed or self._plan.others else {}
-        names = {column: feature for feature, column in self._plan.columns.items()} if types else {}
-        rest = {**self._others(), **(self._windows if self._plan.windowed else {})}
-        return made | {name: listed(column, types[names[name]]) for name, column in rest.items()}
+        for name, column in (self._others() | self._windows).items():
+            made[name] = listed(column, self._plan.types[name])
+        return made
 
     def columns(self) -> dict[str, Column]:
         """The features by the vector's names."""
-        made: dict[str, Column] = self._others()
-        if self._plan.windowed:
-            made |= self._windows
+        made: dict[str, Column] = self._others() | self._windows
         nulls = self._nulls if self._plan.runs else None
         for run in self._plan.runs:
             table = np.array(self._table(run))
@@ -142,17 +153,35 @@ class SetRows:
         table = self._opened.table(run.kind, run.at, len(run.names))
         return table.view(bool) if run.kind == "|u1" else table
 
+    @property
+    def _windows(self) -> dict[str, Column]:
+        made: dict[str, Column] = dict(self._lists)
+        for stack, values in self._stacks:
+            size = len(self._opened)
+            for at, feature in stack.features:
+                here = slice(at * size, (at + 1) * size)
+                made[self._plan.columns[feature.name]] = Values(values.values[here], values.present[here])
+        return made
+
     @cached_property
-    def _windows(self) -> Mapping[str, Column]:
+    def _stacks(self) -> list[tuple[Stack, Values]]:
+        windows = self._plan.windows
+        return list(windows.read(self._opened, self.moments_us)) if windows is not None else []
+
+    @cached_property
+    def _lists(self) -> dict[str, Column]:
+        """The windowed features whose state is lists."""
         plan, layout = self._plan, self._plan.applied.layout
+        if not plan.listed:
+            return {}
         states, q_us = decode(self._packed, layout), self.moments_us
         merged = {
             (window, ring): window_state(states.rings[ring], layout.rings[ring], window, q_us)
-            for window, ring in dict.fromkeys((feature.window, feature.ring) for feature in plan.windowed)
+            for window, ring in dict.fromkeys((feature.window, feature.ring) for feature in plan.listed)
         }
         return {
             plan.columns[feature.name]: finalize(feature, merged[feature.window, feature.ring])
-            for feature in plan.windowed
+            for feature in plan.listed
         }
 
     @cached_property
@@ -203,6 +232,12 @@ class SetRows:
                 except (ValueError, struct.error) as error:
                     raise foreign() from error
         return made
+
+
+def straight(places: list[int]) -> slice | list[int]:
+    """The places as a slice where they follow one another: numpy takes it faster."""
+    run = slice(places[0], places[0] + len(places))
+    return run if places == list(range(run.start, run.stop)) else places
 
 
 def _without(column: list[object], null: NDArray[np.bool_]) -> list[object]:

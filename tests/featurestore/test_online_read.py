@@ -151,3 +151,51 @@ def test_windows_and_latest_values_of_one_set() -> None:
         {"f__x_sum_1h": 3.0, "f__x": 2.0, "f__name": "n2"},
         {"f__x_sum_1h": 0.0, "f__x": None, "f__name": None},
     ]
+
+
+FUNCTIONS = ["count", "sum", "avg", "min", "max", "stddev", "last", "distinct"]
+
+
+def test_some_windows_of_some_functions_are_as_when_all_are_read() -> None:
+    aggregates = [Aggregate("x", FUNCTIONS, ["30s", "10m", "1h"]), Aggregate("*", ["count"], ["1h"])]
+    bench = Bench(FeatureSet("f", [Entity("k")], "ts", {"x": "float64", "name": "string"}, aggregates, ["name", "x"]))
+    rng = np.random.default_rng(3)
+    bench.stream(
+        [
+            {
+                "k": f"k{at % 7}",
+                "ts": NOON_US + int(rng.integers(0, 3_600_000_000)),
+                "x": float(at) / 3,
+                "name": "n" * at,
+            }
+            for at in range(150)
+        ]
+    )
+    rows = [{"k": f"k{at}", "at": NOON_US + 3_600_000_000 + at * 60_000_000} for at in range(9)]
+    whole = reader(bench).get(rows)
+    frame = whole.to_polars()
+    assert whole.to_dict() == {name: frame[name].to_list() for name in frame.columns}
+    for features in (
+        ["x_max_10m"],
+        ["x_avg_1h", "x_sum_30s", "x_avg_30s", "x"],
+        ["count_1h", "x_count_1h", "x_last_1h", "name"],
+        ["x_sum_1h", "x_sum_30s", "x_sum_10m"],
+    ):
+        some = reader(bench, *features).get(rows)
+        assert same_bits(some.to_polars(), frame.select(some.names))
+        if "name" not in features:
+            expected = frame.select(pl.col(some.names).cast(pl.Float64).fill_null(np.nan)).to_numpy()
+            assert np.array_equal(some.to_numpy(), expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("cut", [slice(0, -1), slice(0, 40), slice(0, 5)])
+def test_a_value_of_another_length_is_foreign(cut: slice) -> None:
+    bench = Bench(FeatureSet("f", [Entity("k")], "ts", {"x": "float64"}, [Aggregate("x", ["sum"], ["1h"])]))
+    bench.stream([{"k": "a", "ts": NOON_US, "x": 1.0}])
+    value = bench.stored({"k": "a"})
+    assert value is not None
+    key = bench.applied.online_key(row_key(bench.applied.entities, {"k": "a"}, owner="t"))
+    bench.stores.online.erase(key)
+    bench.stores.online.write([(key, value[cut])], lease=bench.stores.online.lease(bench.applied.full_name))
+    with pytest.raises(StorageError, match="unknown form"):
+        reader(bench).read(asked("a"))
