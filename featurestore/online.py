@@ -31,6 +31,9 @@ class OnlineStore(Protocol):
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values, None where there is none; one round trip for any number of keys."""
 
+    async def aread(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """`read` for coroutines; those of one event loop share a round trip."""
+
     def write(
         self, values: Iterable[tuple[bytes, bytes]], *, lease: Lease, expires_ms: Sequence[int] | None = None
     ) -> None:
@@ -41,6 +44,9 @@ class OnlineStore(Protocol):
 
     def erase(self, prefix: bytes) -> int:
         """Removes every key that begins so; how many there were."""
+
+    def close(self) -> None:
+        """Gives the connections back."""
 
     def remove(self, keys: Sequence[bytes]) -> int:
         """Removes these keys for good; how many there were."""
@@ -63,6 +69,10 @@ class MemoryOnlineStore:
         """The values, None where there is none."""
         now_ms = self._now_ms()
         return [self._values.get(key) if self._expires_ms.get(key, 0) > now_ms else None for key in keys]
+
+    async def aread(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """`read` for coroutines."""
+        return self.read(keys)
 
     def write(
         self, values: Iterable[tuple[bytes, bytes]], *, lease: Lease, expires_ms: Sequence[int] | None = None
@@ -87,3 +97,6 @@ class MemoryOnlineStore:
         for key in gone:
             del self._values[key], self._expires_ms[key]
         return len(gone)
+
+    def close(self) -> None:
+        """Nothing to give back."""

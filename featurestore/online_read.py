@@ -16,6 +16,8 @@ from .requests import Asked, Rows
 from .set_read import SetPlan, SetRows
 from .wanted import Wanted
 
+MOST_READERS = 256
+
 
 class VectorReader:
     """A vector compiled against the sets' active versions; safe to use from several threads.
@@ -33,6 +35,7 @@ class VectorReader:
     ) -> None:
         self.vector = vector
         self._listener = listener
+        self._wanted = tuple(wanted)
         self._online = online
         read = {ref.column: item.applied.feature_types[ref.feature] for item in wanted for ref in item.refs}
         types = {**vector.request, **read} | dict.fromkeys(vector.on_demand_columns, "float64")
@@ -50,6 +53,15 @@ class VectorReader:
         asked = Asked(self.vector, rows)
         return self._found(asked, self._online.read(self._keys.of(asked.requests)))
 
+    async def aget(self, rows: Rows) -> OnlineResult:
+        """`get` for coroutines; requests of one event loop share a round trip."""
+        asked = Asked(self.vector, rows)
+        return self._found(asked, await self._online.aread(self._keys.of(asked.requests)))
+
+    async def aread(self, rows: Rows) -> NDArray[np.float64]:
+        """`read` for coroutines."""
+        return (await self.aget(rows)).to_numpy()
+
     def read(self, rows: Rows) -> NDArray[np.float64]:
         """Requests to numbers, rows x `names`, null as NaN; raises `InputError`, `DefinitionError` for text."""
         return self.get(rows).to_numpy()
@@ -57,6 +69,15 @@ class VectorReader:
     def frame(self, rows: Rows) -> pl.DataFrame:
         """Requests to a typed frame with the columns `names`, nulls and text exact."""
         return self.get(rows).to_polars()
+
+    def reads(self, vector: FeatureVector, wanted: Sequence[Wanted]) -> bool:
+        """Whether it was compiled for this very vector, as it is now, and these versions."""
+        same = [
+            one.applied is other.applied and one.refs == other.refs
+            for one, other in zip(self._wanted, wanted, strict=False)
+        ]
+        on_demand = self.names[len(self.names) - len(vector.on_demand_columns) :] == vector.on_demand_columns
+        return vector is self.vector and len(wanted) == len(self._wanted) and all(same) and on_demand
 
     def _found(self, asked: Asked, packed: Sequence[bytes | None]) -> OnlineResult:
         size = asked.requests.size
@@ -68,3 +89,19 @@ class VectorReader:
         if self._listener is not None:
             self._listener(found)
         return found
+
+
+class Readers:
+    """The readers of the vectors that were asked for last: compiling one costs more than a read."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, VectorReader] = {}
+
+    def of(self, vector: FeatureVector, wanted: Sequence[Wanted], online: OnlineStore) -> VectorReader:
+        """A reader of this vector against these versions."""
+        kept = self._kept.get(id(vector))
+        if kept is None or not kept.reads(vector, wanted):
+            while len(self._kept) >= MOST_READERS:
+                self._kept.pop(next(iter(self._kept)), None)
+            kept = self._kept[id(vector)] = VectorReader(vector, wanted, online)
+        return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -10,6 +11,7 @@ from typing import TypeVar, cast
 import redis
 
 from ..runtime import redis_client
+from ..runtime.redis_async_link import AsyncRedisLinks
 from ..runtime.redis_link import RedisLinks
 from ..runtime.settings import Settings
 from .leases import Lease, fenced
@@ -51,6 +53,7 @@ class RedisOnlineStore:
         self._client = client
         self._settings = settings
         self._links = RedisLinks(client)
+        self._async_links = AsyncRedisLinks(client)
         self._put = client.register_script(_PUT)
         self.leases = RedisLeases(client, settings)
 
@@ -68,6 +71,15 @@ class RedisOnlineStore:
             # A link breaks when the server restarts: the client knows how to wait for it, and whom to blame.
             with redis_client.translated(self._settings):
                 return cast("list[bytes | None]", self._client.mget(list(keys)))
+
+    async def aread(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """`read` for coroutines; those of one event loop share a round trip."""
+        if not keys:
+            return []
+        try:
+            return await self._async_links.values(keys)
+        except redis.exceptions.RedisError:
+            return await asyncio.to_thread(self.read, keys)
 
     def write(
         self, values: Iterable[tuple[bytes, bytes]], *, lease: Lease, expires_ms: Sequence[int] | None = None
@@ -100,6 +112,7 @@ class RedisOnlineStore:
     def close(self) -> None:
         """Gives the connections back."""
         self._links.close()
+        self._async_links.close()
         self._client.close()
 
     def erase(self, prefix: bytes) -> int:

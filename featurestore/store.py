@@ -23,7 +23,7 @@ from .feature_set import FeatureSet
 from .feature_vector import FeatureVector
 from .ledger import CatalogLedger
 from .log import DeadLetter, EventLog
-from .online_read import VectorReader
+from .online_read import Readers, VectorReader
 from .online_result import OnlineResult
 from .past import Past
 from .requests import Rows as Requested
@@ -61,6 +61,7 @@ class FeatureStore:
         self._now_us = now_us
         self._vector_logs: list[VectorLog] = []
         self._applied: dict[str, AppliedSet] = {}
+        self._readers = Readers()
 
     @classmethod
     def from_env(cls) -> FeatureStore:
@@ -179,6 +180,10 @@ class FeatureStore:
         """The vector's features for each request (rows, or a mapping of columns), in one round trip."""
         return self.vector_reader(vector).get(rows)
 
+    async def aget_online_features(self, vector: FeatureVector, rows: Requested) -> OnlineResult:
+        """`get_online_features` for coroutines."""
+        return await self.vector_reader(vector).aget(rows)
+
     def get_historical_features(
         self,
         vector: FeatureVector,
@@ -224,6 +229,7 @@ class FeatureStore:
 
     def close(self) -> None:
         """Gives the connections back; the embedded server stays for this process's other users, until it ends."""
+        self._readers = Readers()
         while self._vector_logs:
             self._vector_logs.pop().close()
         self.streams.close()

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 import hiredis
 import redis
 
-_BUFFER_BYTES = 1 << 17
+BUFFER_BYTES = 1 << 17
 _AHEAD = 2
 Part = bytes | str | int
 
@@ -26,7 +26,7 @@ class RedisLinks:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._idle: deque[_Link] = deque()
+        self._idle: deque[Link] = deque()
         self._pid = os.getpid()
 
     def call(self, *command: Part) -> object:
@@ -43,7 +43,7 @@ class RedisLinks:
         try:
             link = self._idle.pop()  # one step for the interpreter, so no lock is needed
         except IndexError:
-            link = _Link(self._client)
+            link = Link(self._client)
         try:
             replies = link.exchange(commands)
         except (OSError, hiredis.HiredisError) as error:
@@ -65,7 +65,7 @@ class RedisLinks:
             self._idle.pop().close()
 
 
-class _Link:
+class Link:
     """One connection and its reader (whose types hiredis declares too narrowly: any buffer, any number of parts)."""
 
     def __init__(self, client: redis.Redis) -> None:
@@ -75,9 +75,9 @@ class _Link:
         found = self._connection._get_socket()
         if found is None:
             raise redis.exceptions.ConnectionError("the connection has no socket")
-        self._socket: socket.socket = found
-        self._reader = hiredis.Reader(notEnoughData=NotImplemented)
-        self._buffer = bytearray(_BUFFER_BYTES)
+        self.socket: socket.socket = found
+        self.reader = hiredis.Reader(notEnoughData=NotImplemented)
+        self._buffer = bytearray(BUFFER_BYTES)
 
     def exchange(self, commands: Iterable[tuple[Part, ...]]) -> list[object]:
         """Sends commands, a few ahead of the replies."""
@@ -94,23 +94,31 @@ class _Link:
 
     def send(self, command: tuple[Part, ...]) -> None:
         """Sends one command."""
-        self._socket.sendall(hiredis.pack_command(command))  # type: ignore[arg-type]
+        self.socket.sendall(hiredis.pack_command(command))  # type: ignore[arg-type]
 
     def reply(self) -> object:
-        """Waits for the next reply; what the server announces unasked is passed over."""
-        reader, buffer = self._reader, self._buffer
+        """Waits for the next reply."""
         while True:
-            reply: object = reader.gets()
-            if reply is NotImplemented:
-                count = self._socket.recv_into(buffer)
-                if not count:
-                    raise ConnectionResetError("the server closed it")
-                reader.feed(buffer, 0, count)  # type: ignore[arg-type]
-            elif isinstance(reply, hiredis.ReplyError):
-                return redis.exceptions.ResponseError(str(reply))
-            elif not isinstance(reply, hiredis.PushNotification):
+            for reply in self.received():
                 return reply
+            count = self.socket.recv_into(self._buffer)
+            if not count:
+                raise ConnectionResetError("the server closed it")
+            self.reader.feed(self._buffer, 0, count)  # type: ignore[arg-type]
+
+    def received(self) -> Iterator[object]:
+        """The replies that have come whole; what the server announces unasked is passed over."""
+        while (reply := self.reader.gets()) is not NotImplemented:
+            if isinstance(reply, hiredis.ReplyError):
+                yield redis.exceptions.ResponseError(str(reply))
+            elif not isinstance(reply, hiredis.PushNotification):
+                yield reply
 
     def close(self) -> None:
         """Closes the connection."""
         self._connection.disconnect()
+
+    def __del__(self) -> None:
+        # An event loop or a store that nobody closed takes its links with it.
+        if hasattr(self, "socket"):
+            self.close()
