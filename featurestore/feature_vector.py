@@ -82,6 +82,11 @@ class FeatureVector:
         """The names of the features computed on demand."""
         return self._on_demand[0][1] if self._on_demand else ()
 
+    @property
+    def functions(self) -> tuple[Transform, ...]:
+        """The user's own code in it."""
+        return tuple(function for function, _ in self._on_demand)
+
     def completed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The frame with the on-demand columns; raises `DefinitionError` when the function does not give them."""
         if not self._on_demand:

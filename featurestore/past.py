@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ..runtime.errors import InputError
+from ..runtime.settings import Settings
 from .audit import Audit, Auditor
 from .catalog import AppliedSet
+from .engine_choice import Engine, Labels, chosen
 from .erase import Eraser, named
 from .erasure import Erasure, ErasureBook
 from .feature_vector import FeatureVector
@@ -24,7 +26,7 @@ from .offline import Compacted, OfflineStore
 from .online import OnlineStore
 from .pins import PinBook, pinned_set
 from .requests import moment_us
-from .training_set import AsOf, TrainingSet, build
+from .training_set import AsOf, TrainingSet, build, check_as_of
 from .wanted import resolve
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Past:
     `online` and `log_of` open what only an erasure and an audit need.
     """
 
+    settings: Settings
     namespace: str
     catalog: Catalog
     offline: OfflineStore
@@ -49,12 +52,14 @@ class Past:
     def training_set(
         self,
         vector: FeatureVector,
-        labels: pl.DataFrame,
+        labels: Labels,
         *,
         pins: Mapping[str, int] | None = None,
         as_of: AsOf = "event",
+        engine: Engine | None = None,
     ) -> TrainingSet:
         """The labels with the vector's features; from the active versions as they are, or as the pins say."""
+        check_as_of(as_of)
         book = PinBook(self.catalog, self.offline)
         if pins is None:
             wanted = resolve(vector, self.active)
@@ -62,7 +67,13 @@ class Past:
         else:
             wanted = resolve(vector, lambda name: pinned_set(name, pins, self.versions))
             cuts = {item.applied.label: book.found(item.applied, pins[item.applied.label]) for item in wanted}
-        return build(vector, labels, wanted=wanted, offline=self.offline, cuts=cuts, as_of=as_of)
+        if chosen(engine, labels, wanted=wanted, cuts=cuts) == "local" and isinstance(labels, pl.DataFrame):
+            return build(vector, labels, wanted=wanted, offline=self.offline, cuts=cuts, as_of=as_of)
+        from ..runtime import ray_cluster
+        from .ray_training_set import build_on_ray
+
+        ray_cluster.connect(self.settings)
+        return build_on_ray(vector, labels, wanted=wanted, offline=self.offline, cuts=cuts, as_of=as_of)
 
     def compact(self, name: str) -> Compacted:
         """Merges the files of every version of a feature set; training sets pinned to it stay as they are."""

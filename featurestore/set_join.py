@@ -12,7 +12,6 @@ from .as_of import History, Spine, history, latest_rows, windowed_values
 from .catalog import AppliedSet
 from .columns import series
 from .fields import Int64s
-from .layout import WindowedFeature
 from .offline import OFFSET, PARTITION
 from .ranges import Ranges
 from .schema import polars_type
@@ -40,6 +39,27 @@ class Questions:
     bound: Bound | None = None
 
 
+def columns_read(item: Wanted, bound: str | None) -> list[str]:
+    """Every column of the set's table that `set_columns` may ask for, in one of its reads or the other."""
+    applied, names = item.applied, {ref.feature for ref in item.refs}
+    windowed = [f.column for f in applied.layout.windowed if f.name in names and f.column in applied.columns]
+    plain = [name for name, _ in applied.layout.plain if name in names]
+    keys = [*(entity.name for entity in applied.entities), applied.timestamp, OFFSET, PARTITION]
+    return list(dict.fromkeys([*keys, *windowed, *plain, *([] if bound is None else [bound])]))
+
+
+def oldest_read(item: Wanted, first_us: int) -> tuple[str, int] | None:
+    """The time column and the oldest moment that questions from `first_us` on may look back to; None for any."""
+    names = {ref.feature for ref in item.refs}
+    windowed = [feature for feature in item.applied.layout.windowed if feature.name in names]
+    latest = any(name in names for name, _ in item.applied.layout.plain)
+    # Windows alone need no event older than the earliest window; a latest value may be of any age.
+    if latest and item.applied.ttl_us is None:
+        return None
+    reaches_us = [feature.window.length_us + feature.window.granularity_us for feature in windowed]
+    return item.applied.timestamp, first_us - max([*reaches_us, item.applied.ttl_us or 0])
+
+
 def set_columns(item: Wanted, asked: Questions, read: Read) -> dict[str, pl.Series]:
     """The wanted features of one set, named as in a training set; one entry a question, none is lost."""
     applied, names = item.applied, {ref.feature: ref.column for ref in item.refs}
@@ -50,7 +70,7 @@ def set_columns(item: Wanted, asked: Questions, read: Read) -> dict[str, pl.Seri
     used = [PARTITION] if slim else [f.column for f in windowed if f.column in applied.columns] + plain
     used += [] if asked.bound is None else [asked.bound.column]
     entities = [entity.name for entity in applied.entities]
-    oldest = _oldest(applied, windowed, asked, latest=bool(plain))
+    oldest = oldest_read(item, int(asked.q_us.min())) if len(asked.q_us) else None
     columns = list(dict.fromkeys([*entities, applied.timestamp, OFFSET, *used]))
     past, spine = _coded(_typed(read(applied.full_name, columns, from_us=oldest), applied), asked, applied)
     sight = None
@@ -74,16 +94,6 @@ def set_columns(item: Wanted, asked: Questions, read: Read) -> dict[str, pl.Seri
             column = latest[name]
             made[names[name]] = column.gather(index) if len(column) else column.clear(len(rows))
     return made
-
-
-def _oldest(
-    applied: AppliedSet, windowed: list[WindowedFeature], asked: Questions, *, latest: bool
-) -> tuple[str, int] | None:
-    # Windows alone need no event older than the earliest window; a latest value may be of any age.
-    if not len(asked.q_us) or (latest and applied.ttl_us is None):
-        return None
-    reaches_us = [feature.window.length_us + feature.window.granularity_us for feature in windowed]
-    return applied.timestamp, int(asked.q_us.min()) - max([*reaches_us, applied.ttl_us or 0])
 
 
 def _coded(events: pl.DataFrame, asked: Questions, applied: AppliedSet) -> tuple[History, Spine]:

@@ -17,6 +17,7 @@ from ..runtime.settings import Settings
 from .audit import Audit
 from .backfill import Ingestion, Target, ingest, moment_us
 from .catalog import KIND, AppliedSet
+from .engine_choice import Engine, Labels
 from .erase import sets_with
 from .erasure import Erasure, ErasureBook
 from .feature_set import FeatureSet
@@ -187,17 +188,20 @@ class FeatureStore:
     def get_historical_features(
         self,
         vector: FeatureVector,
-        labels: pl.DataFrame,
+        labels: Labels,
         *,
         pins: Mapping[str, int] | None = None,
         as_of: AsOf = "event",
+        engine: Engine | None = None,
     ) -> TrainingSet:
         """The labels with each feature as it was at their moment; equal to the bit to what serving saw.
 
         With the `pins` of a training set made before it is rebuilt from the same versions and the same events.
         Late events count by their event time; as of "knowledge" only once they had been applied, as in serving.
+        Labels are a frame, the path of a Parquet file or a Ray Dataset; what memory does not hold is joined on Ray
+        (`engine` "local" or "ray" decides) and stays there until asked for.
         """
-        return self._past.training_set(vector, labels, pins=pins, as_of=as_of)
+        return self._past.training_set(vector, labels, pins=pins, as_of=as_of, engine=engine)
 
     def compact(self, name: str) -> Compacted:
         """Merges the small files of a set's offline tables, as appends do now and then; pins go on to hold."""
@@ -250,6 +254,7 @@ class FeatureStore:
     @property
     def _past(self) -> Past:
         return Past(
+            self.settings,
             self._namespace,
             self._catalog,
             self._offline,

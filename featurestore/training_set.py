@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
 import polars as pl
@@ -22,21 +22,55 @@ from .wanted import Wanted
 if TYPE_CHECKING:
     import pandas
     import pyarrow
+    import ray.data
 
 
 AsOf = Literal["event", "knowledge"]
+
+
+class Table(Protocol):
+    """Where a training set's rows lie."""
+
+    def frame(self) -> pl.DataFrame:
+        """All of them in this process's memory."""
+
+    def dataset(self) -> ray.data.Dataset:
+        """As a Ray Dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """In this process's memory."""
+
+    rows: pl.DataFrame
+
+    def frame(self) -> pl.DataFrame:
+        """The rows."""
+        return self.rows
+
+    def dataset(self) -> ray.data.Dataset:
+        """As a Ray Dataset; starts a Ray where there is none."""
+        from .ray_training_set import dataset_of
+
+        return dataset_of(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
     """The labels, every row and in their order, with the vector's features beside them.
 
-    `pins` names each feature set version and the version of its offline table that was read.
+    `pins` names each feature set version and the version of its offline table that was read. A set that was joined
+    on Ray stays there, in its object store and on its disks, until a form in memory is asked for.
     """
 
-    frame: pl.DataFrame
+    table: Table
     feature_names: tuple[str, ...]
     pins: dict[str, int]
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """As a Polars frame."""
+        return self.table.frame()
 
     def to_polars(self) -> pl.DataFrame:
         """As a Polars frame."""
@@ -50,10 +84,18 @@ class TrainingSet:
         """As an Arrow table."""
         return self.frame.to_arrow()
 
+    def to_dict(self) -> dict[str, list[object]]:
+        """A list a column, None for null; times as datetimes."""
+        return self.frame.to_dict(as_series=False)
+
     def to_numpy(self) -> NDArray[np.float64]:
         """The features alone, rows x `feature_names`, null as NaN."""
         columns = [pl.col(name).cast(pl.Float64).fill_null(np.nan) for name in self.feature_names]
         return self.frame.select(columns).to_numpy()
+
+    def to_ray(self) -> ray.data.Dataset:
+        """As a Ray Dataset, its rows in the order of the labels."""
+        return self.table.dataset()
 
 
 def build(
@@ -70,26 +112,47 @@ def build(
     As of "knowledge" an event counts if it was applied earlier: what serving would have answered at that moment.
     `cuts` says, by feature set version, how much of each table counts; all that is there now without them.
     """
-    if as_of not in get_args(AsOf):
-        raise InputError(f"as_of={as_of!r}{did_you_mean(as_of, get_args(AsOf))}")
+    check_as_of(as_of)
     cuts = cuts or {item.applied.label: Cut.now(item.applied, offline) for item in wanted}
-    spine_frame = _spine(vector, labels, wanted)
-    assert vector.event_time is not None
-    q_us = spine_frame[vector.event_time].dt.epoch("us").to_numpy()
+    spine = spine_of(vector, labels, wanted)
     columns: dict[str, pl.Series] = {}
     for item in wanted:
-        questions = Questions(spine_frame, q_us, Bound(APPLIED, q_us) if as_of == "knowledge" else None)
-        columns |= set_columns(item, questions, partial(offline.read, upto=cuts[item.applied.label].offsets))
-    request = spine_frame.select(*vector.request, vector.event_time)
+        asked = questions(spine, str(vector.event_time), as_of)
+        columns |= set_columns(item, asked, partial(offline.read, upto=cuts[item.applied.label].offsets))
+    names, frame = assembled(vector, labels, spine=spine, columns=columns, wanted=wanted)
+    return TrainingSet(Local(frame), names, {label: cut.version for label, cut in cuts.items()})
+
+
+def check_as_of(as_of: str) -> None:
+    """Raises `InputError` for a clock that there is not."""
+    if as_of not in get_args(AsOf):
+        raise InputError(f"as_of={as_of!r}{did_you_mean(as_of, get_args(AsOf))}")
+
+
+def questions(spine: pl.DataFrame, event_time: str, as_of: AsOf) -> Questions:
+    """What the labels ask of a feature set."""
+    q_us = spine[event_time].dt.epoch("us").to_numpy()
+    return Questions(spine, q_us, Bound(APPLIED, q_us) if as_of == "knowledge" else None)
+
+
+def assembled(
+    vector: FeatureVector,
+    labels: pl.DataFrame,
+    *,
+    spine: pl.DataFrame,
+    columns: Mapping[str, pl.Series],
+    wanted: Sequence[Wanted],
+) -> tuple[tuple[str, ...], pl.DataFrame]:
+    """The features' names, and the labels with the request's, the sets' and the on-demand features beside them."""
+    request = spine.select(*vector.request, str(vector.event_time))
     ordered = [columns[ref.column].alias(ref.column) for item in wanted for ref in item.refs]
     completed = vector.completed(request.with_columns(ordered))
     names = (*vector.request, *(made.name for made in ordered), *vector.on_demand_columns)
-    pins = {item.applied.label: cuts[item.applied.label].version for item in wanted}
-    frame = labels.with_columns(completed.select(names).get_columns())
-    return TrainingSet(frame, names, pins)
+    return names, labels.with_columns(completed.select(names).get_columns())
 
 
-def _spine(vector: FeatureVector, labels: pl.DataFrame, wanted: Sequence[Wanted]) -> pl.DataFrame:
+def spine_of(vector: FeatureVector, labels: pl.DataFrame, wanted: Sequence[Wanted]) -> pl.DataFrame:
+    """The labels' keys, moments and request columns, typed; raises `InputError` for what a join cannot do without."""
     if vector.event_time is None:
         raise InputError(f"{vector.name}: name the labels' time column, FeatureVector(..., event_time='ts')")
     schema: dict[str, str] = {vector.event_time: "timestamp", **vector.request}

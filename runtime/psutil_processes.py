@@ -69,3 +69,8 @@ def end(processes: Sequence[tuple[int, float]], *, wait_s: float = 0.0) -> int:
 def _signal(process: Any, verb: str) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         getattr(process, verb)()
+
+
+def available_bytes() -> int:
+    """Memory that this machine can give to a process without swapping."""
+    return int(psutil.virtual_memory().available)
