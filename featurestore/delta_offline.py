@@ -22,6 +22,7 @@ TAIL_BYTES = 32 << 20  # what merging on the way aims at: bounds how much a stre
 MERGE_AT_FILES = 64
 ATTEMPTS = 5
 BROKEN_OFF_HOURS = 24
+PARTITIONS = "partitions"  # the transaction that notes how many partitions have an offset
 
 
 class DeltaOfflineStore:
@@ -54,6 +55,9 @@ class DeltaOfflineStore:
             for mark in {mark.source: mark for mark in found}.values()
             if last_offsets[partition] > known[partition]
         ]
+        silent = set(last_offsets) - set(fresh[PARTITION].unique().to_list())
+        if silent and max(silent) >= _partitions(opened):
+            news.append(Transaction(PARTITIONS, max(silent) + 1))
         with self._refused(table):
             if opened is None:
                 self._prepare()
@@ -135,7 +139,13 @@ class DeltaOfflineStore:
                 return 0
             with self._refused(table):
                 merge = opened.merge(
-                    places, same, source_alias="gone", target_alias="stored", writer_properties=WRITTEN
+                    places,
+                    same,
+                    source_alias="gone",
+                    target_alias="stored",
+                    writer_properties=WRITTEN,
+                    # The last row of a partition may go, its offset may not.
+                    commit_properties=CommitProperties(app_transactions=[Transaction(PARTITIONS, _partitions(opened))]),
                 ).when_matched_delete()
                 try:
                     erased = int(merge.execute()["num_target_rows_deleted"])
@@ -200,10 +210,17 @@ def _configuration(frame: pl.DataFrame) -> dict[str, str | None]:
     return {"delta.dataSkippingStatsColumns": ",".join([*dated, PARTITION, OFFSET])}
 
 
-def _offsets(opened: DeltaTable) -> dict[int, int]:
+def _partitions(opened: DeltaTable | None) -> int:
+    """How many there are by the files' statistics, or by a note where a partition has no row (any more)."""
+    if opened is None:
+        return 0
     files = opened.get_add_actions(flatten=True)
     last = pl.Series(files.column(f"max.{PARTITION}")).max() if f"max.{PARTITION}" in files.schema.names else None
-    known = {} if not isinstance(last, int) else {p: _offset(opened, p) for p in range(last + 1)}
+    return max(last + 1 if isinstance(last, int) else 0, opened.transaction_version(PARTITIONS) or 0)
+
+
+def _offsets(opened: DeltaTable) -> dict[int, int]:
+    known = {partition: _offset(opened, partition) for partition in range(_partitions(opened))}
     return {partition: offset for partition, offset in known.items() if offset >= 0}
 
 

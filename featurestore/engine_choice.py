@@ -17,10 +17,10 @@ from .wanted import Wanted
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import ray.data
+    from .ray_table import Dataset
 
 Engine = Literal["local", "ray"]
-Labels: TypeAlias = "pl.DataFrame | str | Path | ray.data.Dataset"
+Labels: TypeAlias = "pl.DataFrame | str | Path | Dataset"
 BYTES_A_VALUE = 8
 COPIES = 4  # what is read, sorted and merged lies in memory a few times over
 SHARE = 0.5  # of the memory that is free

@@ -21,12 +21,13 @@ from .engine_choice import Engine, Labels, chosen
 from .erase import Eraser, named
 from .erasure import Erasure, ErasureBook
 from .feature_vector import FeatureVector
+from .label_join import AsOf, build, check_as_of
 from .log import EventLog
 from .offline import Compacted, OfflineStore
 from .online import OnlineStore
 from .pins import PinBook, pinned_set
 from .requests import moment_us
-from .training_set import AsOf, TrainingSet, build, check_as_of
+from .training_set import TrainingSet
 from .wanted import resolve
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -17,18 +16,18 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from ..runtime import ray_cluster
 from ..runtime.bundle import local_modules
 from ..runtime.errors import EaglerayError, InputError, StorageError
 from ..runtime.ray_tasks import travelling
-from ..runtime.settings import Settings
 from .engine_choice import Labels
 from .feature_vector import FeatureVector
+from .label_join import AsOf, assembled, questions, spine_of
 from .offline import APPLIED, OFFSET, PARTITION, OfflineStore
 from .offline import wanted as wanted_rows
 from .pins import Cut
+from .ray_table import Dataset, RayTable, arrow_of, frame_of
 from .set_join import columns_read, oldest_read, set_columns
-from .training_set import AsOf, TrainingSet, assembled, questions, spine_of
+from .training_set import TrainingSet
 from .wanted import Wanted
 
 ROWS_A_PART = 1_000_000  # events, or labels: what one task joins at once
@@ -50,31 +49,6 @@ class Job:
         """The vector."""
         vector: FeatureVector = ray.cloudpickle.loads(self.vector)
         return vector
-
-
-@dataclass(frozen=True)
-class RayTable:
-    """Blocks of rows in Ray's object store, in the order of the labels."""
-
-    blocks: tuple[Any, ...]
-
-    def frame(self) -> pl.DataFrame:
-        """All of them in this process's memory; fetched once."""
-        return self._rows
-
-    def dataset(self) -> ray.data.Dataset:
-        """The blocks as they lie."""
-        return ray.data.from_arrow_refs(list(self.blocks))
-
-    @cached_property
-    def _rows(self) -> pl.DataFrame:
-        return pl.concat([_frame(ray.get(block)) for block in self.blocks])
-
-
-def dataset_of(frame: pl.DataFrame) -> ray.data.Dataset:
-    """A frame as a Ray Dataset."""
-    ray_cluster.connect(Settings.from_env())
-    return ray.data.from_arrow(frame.to_arrow())
 
 
 def build_on_ray(
@@ -150,8 +124,8 @@ def _joined(job: Any, place: int, *, chunks: Refs, oldest: tuple[str, int] | Non
 def _chunks(labels: Labels, rows: int) -> Iterator[Any]:
     if isinstance(labels, pl.DataFrame):
         for first in range(0, max(labels.height, 1), rows):
-            yield ray.put(_arrow(labels[first : first + rows]))
-    elif isinstance(labels, ray.data.Dataset):
+            yield ray.put(arrow_of(labels[first : first + rows]))
+    elif isinstance(labels, Dataset):
         yield from labels.to_arrow_refs()
     else:
         try:
@@ -165,13 +139,13 @@ def _chunks(labels: Labels, rows: int) -> Iterator[Any]:
 
 @ray.remote
 def _sliced(path: str, first: int, rows: int) -> pa.Table:
-    return _arrow(pl.scan_parquet(path).slice(first, rows).collect())
+    return arrow_of(pl.scan_parquet(path).slice(first, rows).collect())
 
 
 @ray.remote
 def _spanned(job: Job, chunk: pa.Table) -> tuple[int, int]:
     vector = job.opened()
-    spine = spine_of(vector, _frame(chunk), job.wanted)
+    spine = spine_of(vector, frame_of(chunk), job.wanted)
     first = spine[str(vector.event_time)].dt.epoch("us").min()
     return first if isinstance(first, int) else 2**62, spine.height
 
@@ -179,7 +153,7 @@ def _spanned(job: Job, chunk: pa.Table) -> tuple[int, int]:
 def _label_parts(parts: int, job: Job, place: int, number: int, chunk: pa.Table) -> list[pa.Table]:
     vector, item = job.opened(), job.wanted[place]
     keys = [entity.name for entity in item.applied.entities]
-    spine = spine_of(vector, _frame(chunk), job.wanted).select(*keys, str(vector.event_time))
+    spine = spine_of(vector, frame_of(chunk), job.wanted).select(*keys, str(vector.event_time))
     spine = spine.with_columns(pl.lit(number, dtype=pl.Int32).alias(CHUNK), pl.int_range(pl.len()).alias(ROW))
     return _by_key(spine, keys, parts)
 
@@ -195,7 +169,7 @@ def _event_parts(
 
 
 def _join(chunks: int, job: Job, place: int, labels: int, *tables: pa.Table) -> list[pa.Table]:
-    item, frames = job.wanted[place], [_frame(table) for table in tables]
+    item, frames = job.wanted[place], [frame_of(table) for table in tables]
     asked = pl.concat(frames[:labels])
     events = pl.concat(frames[labels:]) if len(frames) > labels else None
 
@@ -206,23 +180,23 @@ def _join(chunks: int, job: Job, place: int, labels: int, *tables: pa.Table) -> 
 
     made = set_columns(item, questions(asked, str(job.opened().event_time), job.as_of), read)
     whole = asked.select(CHUNK, ROW).with_columns(column.alias(name) for name, column in made.items())
-    return [_arrow(whole.filter(pl.col(CHUNK) == number).drop(CHUNK)) for number in range(chunks)]
+    return [arrow_of(whole.filter(pl.col(CHUNK) == number).drop(CHUNK)) for number in range(chunks)]
 
 
 @ray.remote(num_returns=2)
 def _assembled(job: Job, chunk: pa.Table, sizes: list[int], *pieces: pa.Table) -> tuple[pa.Table, int]:
-    vector, labels, columns, rest = job.opened(), _frame(chunk), dict[str, pl.Series](), list(pieces)
+    vector, labels, columns, rest = job.opened(), frame_of(chunk), dict[str, pl.Series](), list(pieces)
     for size in sizes:
-        part, rest = pl.concat([_frame(piece) for piece in rest[:size]]).sort(ROW), rest[size:]
+        part, rest = pl.concat([frame_of(piece) for piece in rest[:size]]).sort(ROW), rest[size:]
         columns |= {column.name: column for column in part.drop(ROW).get_columns()}
     spine = spine_of(vector, labels, job.wanted)
     _, frame = assembled(vector, labels, spine=spine, columns=columns, wanted=job.wanted)
-    return _arrow(frame), frame.height
+    return arrow_of(frame), frame.height
 
 
 def _by_key(frame: pl.DataFrame, keys: Sequence[str], parts: int) -> list[pa.Table]:
     home = frame.select(pl.struct(keys).hash(0) % parts).to_series()
-    return [_arrow(frame.filter(home == part)) for part in range(parts)]
+    return [arrow_of(frame.filter(home == part)) for part in range(parts)]
 
 
 def _several(task: Callable[..., list[Any]], count: int, *args: Any) -> Refs:
@@ -245,13 +219,3 @@ def _got(refs: Refs) -> list[Any]:
         if isinstance(cause, EaglerayError):
             raise cause from None
         raise
-
-
-def _arrow(frame: pl.DataFrame) -> pa.Table:
-    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-
-
-def _frame(table: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame

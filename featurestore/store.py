@@ -10,8 +10,6 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from ..runtime.errors import DefinitionError, FeatureSetNotFound, did_you_mean
 from ..runtime.settings import Settings
 from .audit import Audit
@@ -22,6 +20,7 @@ from .erase import sets_with
 from .erasure import Erasure, ErasureBook
 from .feature_set import FeatureSet
 from .feature_vector import FeatureVector
+from .label_join import AsOf
 from .ledger import CatalogLedger
 from .log import DeadLetter, EventLog
 from .online_read import Readers, VectorReader
@@ -33,7 +32,7 @@ from .sources import Batchable, Rows, open_source
 from .stream import LEASE_S, Stream
 from .stream_status import StreamStatus
 from .streams import Streams
-from .training_set import AsOf, TrainingSet
+from .training_set import TrainingSet
 from .vector_log import VectorLog
 from .wanted import resolve
 from .worker import Stores

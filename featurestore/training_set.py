@@ -1,31 +1,19 @@
-"""Training sets: labels joined with what each feature was at their moment."""
+"""Training sets: labels with what each feature was at their moment, in any form."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..runtime.errors import InputError, did_you_mean
-from .feature_vector import FeatureVector
-from .offline import APPLIED, OfflineStore
-from .pins import Cut
-from .schema import conform
-from .set_join import Bound, Questions, set_columns
-from .wanted import Wanted
-
 if TYPE_CHECKING:
     import pandas
     import pyarrow
-    import ray.data
 
-
-AsOf = Literal["event", "knowledge"]
+    from .ray_table import Dataset
 
 
 class Table(Protocol):
@@ -34,7 +22,7 @@ class Table(Protocol):
     def frame(self) -> pl.DataFrame:
         """All of them in this process's memory."""
 
-    def dataset(self) -> ray.data.Dataset:
+    def dataset(self) -> Dataset:
         """As a Ray Dataset."""
 
 
@@ -48,9 +36,9 @@ class Local:
         """The rows."""
         return self.rows
 
-    def dataset(self) -> ray.data.Dataset:
+    def dataset(self) -> Dataset:
         """As a Ray Dataset; starts a Ray where there is none."""
-        from .ray_training_set import dataset_of
+        from .ray_table import dataset_of
 
         return dataset_of(self.rows)
 
@@ -93,74 +81,6 @@ class TrainingSet:
         columns = [pl.col(name).cast(pl.Float64).fill_null(np.nan) for name in self.feature_names]
         return self.frame.select(columns).to_numpy()
 
-    def to_ray(self) -> ray.data.Dataset:
+    def to_ray(self) -> Dataset:
         """As a Ray Dataset, its rows in the order of the labels."""
         return self.table.dataset()
-
-
-def build(
-    vector: FeatureVector,
-    labels: pl.DataFrame,
-    *,
-    wanted: Sequence[Wanted],
-    offline: OfflineStore,
-    cuts: Mapping[str, Cut] | None = None,
-    as_of: AsOf = "event",
-) -> TrainingSet:
-    """Joins by the labels' event time: an event counts if it is strictly earlier. No label row is lost.
-
-    As of "knowledge" an event counts if it was applied earlier: what serving would have answered at that moment.
-    `cuts` says, by feature set version, how much of each table counts; all that is there now without them.
-    """
-    check_as_of(as_of)
-    cuts = cuts or {item.applied.label: Cut.now(item.applied, offline) for item in wanted}
-    spine = spine_of(vector, labels, wanted)
-    columns: dict[str, pl.Series] = {}
-    for item in wanted:
-        asked = questions(spine, str(vector.event_time), as_of)
-        columns |= set_columns(item, asked, partial(offline.read, upto=cuts[item.applied.label].offsets))
-    names, frame = assembled(vector, labels, spine=spine, columns=columns, wanted=wanted)
-    return TrainingSet(Local(frame), names, {label: cut.version for label, cut in cuts.items()})
-
-
-def check_as_of(as_of: str) -> None:
-    """Raises `InputError` for a clock that there is not."""
-    if as_of not in get_args(AsOf):
-        raise InputError(f"as_of={as_of!r}{did_you_mean(as_of, get_args(AsOf))}")
-
-
-def questions(spine: pl.DataFrame, event_time: str, as_of: AsOf) -> Questions:
-    """What the labels ask of a feature set."""
-    q_us = spine[event_time].dt.epoch("us").to_numpy()
-    return Questions(spine, q_us, Bound(APPLIED, q_us) if as_of == "knowledge" else None)
-
-
-def assembled(
-    vector: FeatureVector,
-    labels: pl.DataFrame,
-    *,
-    spine: pl.DataFrame,
-    columns: Mapping[str, pl.Series],
-    wanted: Sequence[Wanted],
-) -> tuple[tuple[str, ...], pl.DataFrame]:
-    """The features' names, and the labels with the request's, the sets' and the on-demand features beside them."""
-    request = spine.select(*vector.request, str(vector.event_time))
-    ordered = [columns[ref.column].alias(ref.column) for item in wanted for ref in item.refs]
-    completed = vector.completed(request.with_columns(ordered))
-    names = (*vector.request, *(made.name for made in ordered), *vector.on_demand_columns)
-    return names, labels.with_columns(completed.select(names).get_columns())
-
-
-def spine_of(vector: FeatureVector, labels: pl.DataFrame, wanted: Sequence[Wanted]) -> pl.DataFrame:
-    """The labels' keys, moments and request columns, typed; raises `InputError` for what a join cannot do without."""
-    if vector.event_time is None:
-        raise InputError(f"{vector.name}: name the labels' time column, FeatureVector(..., event_time='ts')")
-    schema: dict[str, str] = {vector.event_time: "timestamp", **vector.request}
-    for item in wanted:
-        schema |= {entity.name: entity.dtype for entity in item.applied.entities}
-    if vector.label is not None and vector.label not in labels.columns:
-        raise InputError(f"{vector.name}: no label column {vector.label!r}{did_you_mean(vector.label, labels.columns)}")
-    spine = conform(labels, schema, owner=f"{vector.name} labels")
-    if spine[vector.event_time].null_count():
-        raise InputError(f"{vector.name} labels: {vector.event_time!r} is null in some rows; a label needs its moment")
-    return spine

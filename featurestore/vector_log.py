@@ -47,7 +47,7 @@ class VectorLog:
         self._offline = offline
         self._sample = sample
         self._waiting: deque[tuple[int, OnlineResult]] = deque()
-        self._writer = random.randrange(2**31)
+        self._writer = -random.randrange(1, 2**31)  # below 0: no partition of a log
         self._written = 0
         self._lock = threading.Lock()
         self._ends = threading.Event()

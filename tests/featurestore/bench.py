@@ -16,6 +16,7 @@ from eagleray.featurestore.entity import row_key
 from eagleray.featurestore.feature_set import FeatureSet
 from eagleray.featurestore.feature_vector import FeatureVector
 from eagleray.featurestore.ingest import accept, by_partition
+from eagleray.featurestore.label_join import build
 from eagleray.featurestore.ledger import MemoryLedger
 from eagleray.featurestore.log import MemoryLog
 from eagleray.featurestore.offline import MemoryOfflineStore
@@ -23,7 +24,6 @@ from eagleray.featurestore.online import MemoryOnlineStore
 from eagleray.featurestore.online_read import VectorReader
 from eagleray.featurestore.settling import Settler, WorkerSettler
 from eagleray.featurestore.sources import open_source
-from eagleray.featurestore.training_set import build
 from eagleray.featurestore.wanted import resolve
 from eagleray.featurestore.worker import Stores, Worker
 

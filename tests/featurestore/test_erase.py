@@ -96,7 +96,7 @@ def test_gone_from_all_sets_and_stores(store: FeatureStore, tmp_path: Path) -> N
 def test_a_replay_does_not_bring_it_back_and_new_events_count(store: FeatureStore) -> None:
     store.ingest(CARDS, payments(1, 2))
     (record,) = store.erase(CARDS, {"card": SECRET}, reason="request")
-    store.ingest(CARDS, payments(1, 2))
+    store.ingest(CARDS, payments(2, 1))
     store.push(CARDS, payments(3), wait=True)
     assert counts(store)[1] == [(0, None), (5, None)]
     after = datetime.fromtimestamp(record.at_us / 1e6 + 1, tz=UTC)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from eagleray.featurestore.event_order import event_order
 from eagleray.featurestore.feature_vector import FeatureVector
+from eagleray.featurestore.label_join import build
 from eagleray.featurestore.offline import APPLIED, OFFSET, PARTITION
 from eagleray.featurestore.sight import Sight
-from eagleray.featurestore.training_set import build
 from eagleray.featurestore.wanted import resolve
 from eagleray.runtime.errors import InputError
 

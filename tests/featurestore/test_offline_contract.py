@@ -78,6 +78,14 @@ class TestOfflineStore:
         assert sorted(offline.read("t", ["x"])["x"]) == [0, 0, 2]
         assert offline.erase("none", gone) == 0
 
+    def test_a_partition_without_a_row_keeps_its_offset(self, offline: OfflineStore) -> None:
+        offline.append("t", rows(0, [0])[:0], last_offsets={0: 4, 2: 7})
+        assert offline.offsets("t") == {0: 4, 2: 7}
+        offline.append("t", rows(3, [0]), last_offsets={3: 0})
+        assert offline.erase("t", rows(3, [0])) == 1
+        assert offline.offsets("t") == {0: 4, 2: 7, 3: 0}
+        assert offline.read("t", ["x"]).height == 0
+
     def test_rows_without_offsets_to_keep_are_just_added(self, offline: OfflineStore) -> None:
         for _ in range(2):
             offline.append("t", rows(0, [0, 1]), last_offsets={})
