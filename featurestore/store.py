@@ -73,6 +73,7 @@ class FeatureStore:
 
         `partitions` (4 unless said) is how many workers can share its stream; it holds for this version for ever.
         """
+        self.streams.derives(feature_set)
         body = feature_set.definition() | {"owner": feature_set.owner, "description": feature_set.description}
         document = self._catalog.put(KIND, feature_set.name, content_hash=feature_set.content_hash(), body=body)
         applied = self._applied[feature_set.name] = self._of_document(document)
@@ -113,14 +114,16 @@ class FeatureStore:
         It is known by the names, sizes and times of its files, else by its content, or by `ingest_id`. `until` leaves
         out rows at or after a moment, where a stream takes over; a stream may run meanwhile: every event counts once.
         """
-        applied = self._checked(feature_set)
+        applied = self.streams.given(feature_set)
         opened = open_source(source, feature_set.input_schema, owner=feature_set.name)
         folder = self.settings.home / "staged" / applied.full_name
         job = Ingestion(feature_set, opened, folder, self._now_us(), until_us=moment_us(until), ingest_id=ingest_id)
         stores = self._stores(applied)
         into = Target(stores, applied.full_name, CatalogLedger(self._catalog, applied.full_name))
         with Hands(feature_set, applied, stores) as hands:
-            return ingest(job, into=into, settler=hands)
+            done = ingest(job, into=into, settler=hands)
+        self.streams.derive(feature_set)
+        return done
 
     def push(
         self, feature_set: FeatureSet, rows: Rows, *, wait: bool = False, once: str = "", patience_s: float = 5.0
@@ -131,6 +134,14 @@ class FeatureStore:
         full it waits, and raises `LogFull` after `patience_s`, with the time to try again after.
         """
         return self.streams.push(feature_set, rows, wait=wait, once=once, patience_s=patience_s)
+
+    def update(self, feature_set: FeatureSet) -> int:
+        """Brings a set derived from another one up to date, online; how many events of its source were new to it.
+
+        Its stream does that all the time; and where this store applied both, what is ingested into the source, or
+        pushed to it with `wait=True`, comes along.
+        """
+        return self.streams.update(feature_set)
 
     def stream(self, feature_set: FeatureSet, *, lease_s: float = LEASE_S) -> AbstractContextManager[Stream]:
         """Runs a worker of the set beside this program for the length of the block; ends with all of it stored.

@@ -14,7 +14,8 @@ from .catalog import AppliedSet
 from .catch_up import catch_up
 from .feature_set import FeatureSet
 from .ingest import accept, by_partition
-from .log import EventLog
+from .log import EventLog, Offsets
+from .relay import End, Relay
 from .replay import given_again
 from .sources import Rows
 from .stream import Stream
@@ -41,6 +42,7 @@ class Streams:
     _logs: dict[str, EventLog] = field(default_factory=dict)
     _gates: dict[str, Gate] = field(default_factory=dict)
     _running: dict[str, Stream] = field(default_factory=dict)
+    _derived: dict[str, dict[str, FeatureSet]] = field(default_factory=dict)  # by the name of their source
 
     def log(self, applied: AppliedSet, partitions: int | None = None) -> EventLog:
         """The version's log; raises `DefinitionError` when it has another number of partitions already."""
@@ -52,9 +54,22 @@ class Streams:
             )
         return log
 
+    def derives(self, feature_set: FeatureSet) -> None:
+        """From now on it comes along where this store waits for its source."""
+        if feature_set.source is not None:
+            self.checked(feature_set.source)
+            self._derived.setdefault(feature_set.source.name, {})[feature_set.name] = feature_set
+
+    def given(self, feature_set: FeatureSet) -> AppliedSet:
+        """The version of a set that takes events; raises `DefinitionError` for one that takes another set's."""
+        if feature_set.source is not None:
+            source = feature_set.source.name
+            raise DefinitionError(f"{feature_set.name} is derived from {source}: give {source} the events")
+        return self.checked(feature_set)
+
     def push(self, feature_set: FeatureSet, rows: Rows, *, wait: bool, once: str, patience_s: float) -> int:
         """Adds events to the set's log; how many were accepted."""
-        applied = self.checked(feature_set)
+        applied = self.given(feature_set)
         accepted = accept(feature_set, rows, now_us=self.now_us())
         log = self.log(applied)
         parts = by_partition(feature_set, accepted.frame, log.partitions)
@@ -62,20 +77,32 @@ class Streams:
         gate.pass_through(parts, patience_s=patience_s)
         ends = {batch.partition: batch.last for batch in log.append(parts, token=once)}
         log.bury(accepted.letters)
-        stream = self._running.get(applied.full_name)
-        if stream is not None:
+        if wait:
+            self._settle(feature_set, ends)
+            self.derive(feature_set)
+        elif (stream := self._running.get(applied.full_name)) is not None:
             stream.wake()
-            if wait:
-                stream.wait_for(ends)
-        elif wait:
-            catch_up(feature_set, applied, self.stores(applied), ends)
         return accepted.frame.height
+
+    def update(self, feature_set: FeatureSet) -> int:
+        """Brings a derived set what its source has, online; how many events that were."""
+        done = self._relay(feature_set).drain()
+        self._settle(feature_set, self.log(self.checked(feature_set)).ends())
+        self.derive(feature_set)
+        return done
+
+    def derive(self, feature_set: FeatureSet) -> None:
+        """Updates the sets that this store knows to be derived from it."""
+        for derived in self._derived.get(feature_set.name, {}).values():
+            self.update(derived)
 
     @contextmanager
     def run(self, feature_set: FeatureSet, *, lease_s: float, owner: str = "") -> Iterator[Stream]:
         """A worker beside this program for the length of the block."""
         applied = self.checked(feature_set)
-        stream = Stream(feature_set, applied, self.stores(applied), owner=owner, ttl_ms=int(1000 * lease_s))
+        feed = None if feature_set.source is None else self._relay(feature_set).step
+        stores, ttl_ms = self.stores(applied), int(1000 * lease_s)
+        stream = Stream(feature_set, applied, stores, owner=owner, ttl_ms=ttl_ms, feed=feed)
         self._running[applied.full_name] = stream
         try:
             yield stream
@@ -114,6 +141,24 @@ class Streams:
         from .ray_streams import RayStreams
 
         return RayStreams(self.settings)
+
+    def _settle(self, feature_set: FeatureSet, ends: Offsets) -> None:
+        applied = self.checked(feature_set)
+        stream = self._running.get(applied.full_name)
+        if stream is None:
+            catch_up(feature_set, applied, self.stores(applied), ends)
+        else:
+            stream.wake()
+            stream.wait_for(ends)
+
+    def _relay(self, derived: FeatureSet) -> Relay:
+        if derived.source is None:
+            raise DefinitionError(f"{derived.name} is derived from no other set: it is given its events")
+        ends = []
+        for feature_set in (derived.source, derived):
+            applied = self.checked(feature_set)
+            ends.append(End(feature_set, applied, self.stores(applied)))
+        return Relay(*ends, now_us=self.now_us)
 
     def close(self) -> None:
         """Forgets the logs; their connections are the store's."""

@@ -14,12 +14,15 @@ from eagleray.featurestore.aggregates import Aggregate
 from eagleray.featurestore.delta_offline import DeltaOfflineStore
 from eagleray.featurestore.entity import Entity
 from eagleray.featurestore.feature_set import FeatureSet
+from eagleray.featurestore.feature_vector import FeatureVector
 from eagleray.featurestore.redis_log import RedisLog
 from eagleray.featurestore.redis_online import RedisOnlineStore
 from eagleray.featurestore.relay import End, Relay
 from eagleray.featurestore.rules import Rule
+from eagleray.featurestore.store import FeatureStore
 from eagleray.featurestore.worker import Stores
 from eagleray.runtime import redis_client
+from eagleray.runtime.errors import DefinitionError
 from eagleray.runtime.settings import Settings
 
 from .bench import FAR_FUTURE_US, Bench, memory_stores, same_bits
@@ -151,3 +154,48 @@ def test_a_server_that_forgot_how_far_it_was_is_told_by_the_table(two: tuple[Ben
     source.append(rows(50, 100))
     relay(two).drain()
     assert same_bits(answers(derived), expected(100))
+
+
+def both(store: FeatureStore) -> tuple[FeatureSet, FeatureSet]:
+    """Applied as a user would."""
+    source = payments()
+    derived = shops(source)
+    store.apply(source)
+    store.apply(derived)
+    return source, derived
+
+
+def served(store: FeatureStore) -> list[float]:
+    asked = [{"shop": shop, "at": BEGIN_US + 30 * MINUTE_US} for shop in ("bakery", "books", "garage")]
+    vector = FeatureVector("v", ["shops:double_sum_1h"], event_time="at")
+    return store.get_online_features(vector, asked).to_polars()["shops__double_sum_1h"].to_list()
+
+
+SUMS = expected(100)["double_sum_1h"].to_list()[:3]
+
+
+def test_whoever_waits_for_the_source_has_the_derived_set_too(tmp_path: Path) -> None:
+    with FeatureStore(Settings(home=tmp_path)) as store:
+        source, derived = both(store)
+        store.ingest(source, rows(0, 50))
+        store.push(source, rows(50, 100), wait=True)
+        assert served(store) == SUMS
+        assert store.update(derived) == 0
+        with pytest.raises(DefinitionError, match="give payments the events"):
+            store.push(derived, rows(0, 1))
+        with pytest.raises(DefinitionError, match="derived from no other set"):
+            store.update(source)
+
+
+def test_a_stream_of_the_derived_set_feeds_itself(tmp_path: Path) -> None:
+    with FeatureStore(Settings(home=tmp_path)) as store:
+        source, derived = both(store)
+        with store.stream(source), store.stream(derived):
+            store.push(source, rows(0, 50))
+            store.push(source, rows(50, 100), wait=True)
+            assert served(store) == SUMS
+        with FeatureStore(store.settings) as other:  # one that has not applied it goes by its stream alone
+            other.push(source, rows(100, 104), wait=True)
+            with other.stream(derived):
+                pass
+            assert served(other) != SUMS
