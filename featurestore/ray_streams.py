@@ -15,6 +15,7 @@ from ..runtime.bundle import local_modules
 from ..runtime.errors import DefinitionError, ServerUnavailable
 from ..runtime.ray_tasks import clear, travelling
 from ..runtime.settings import Settings
+from .deployment import Deployment
 from .feature_set import FeatureSet
 from .stream import Stream
 
@@ -26,7 +27,9 @@ _ATTEMPT_EVERY_S = 1.0
 class Runs(Protocol):
     """What runs a worker."""
 
-    def run(self, feature_set: FeatureSet, *, lease_s: float, owner: str) -> AbstractContextManager[Stream]: ...
+    def run(
+        self, feature_set: FeatureSet, *, lease_s: float, owner: str, source: str | None
+    ) -> AbstractContextManager[Stream]: ...
 
 
 class Streaming(Protocol):
@@ -39,8 +42,8 @@ class Streaming(Protocol):
 class StreamActor:
     """One worker process. Its owner's name stays when Ray starts it anew, so it takes its own leases back at once."""
 
-    def __init__(self, store: Streaming, packed: bytes, owner: str, lease_s: float) -> None:
-        self._store, self._packed, self._owner, self._lease_s = store, packed, owner, lease_s
+    def __init__(self, store: Streaming, packed: bytes, owner: str, how: Deployment) -> None:
+        self._store, self._packed, self._owner, self._how = store, packed, owner, how
         self._ends = threading.Event()
         self._failure: str | None = "it has not begun"
         self._thread = threading.Thread(target=self._run, name="streaming")
@@ -60,7 +63,8 @@ class StreamActor:
         while True:
             try:
                 feature_set: FeatureSet = ray.cloudpickle.loads(self._packed)
-                with self._store.streams.run(feature_set, lease_s=self._lease_s, owner=self._owner):
+                streams, how = self._store.streams, self._how
+                with streams.run(feature_set, lease_s=how.lease_s, owner=self._owner, source=how.source):
                     self._failure = None
                     self._ends.wait()
             except Exception as error:  # noqa: BLE001 - a server that is away, or anything of the user's: it is shown
@@ -79,10 +83,8 @@ class RayStreams:
             )
         ray_cluster.connect(settings)
 
-    def deploy(
-        self, store: Streaming, feature_set: FeatureSet, *, full_name: str, workers: int, cpus: float, lease_s: float
-    ) -> None:
-        """Starts `workers` actors for the version; those that run already are replaced, one after the other.
+    def deploy(self, store: Streaming, feature_set: FeatureSet, how: Deployment) -> None:
+        """Starts the actors of the version; those that run already are replaced, one after the other.
 
         Raises `DefinitionError` with the reason when the first does not come to stream.
         """
@@ -95,14 +97,14 @@ class RayStreams:
         except TypeError as error:
             raise clear(error, feature_set.name) from None
         actor: Any = ray.remote(StreamActor)
-        asked = {"num_cpus": cpus, "max_restarts": -1, "max_concurrency": 4, "lifetime": "detached"}
-        for place in range(workers):
-            name = f"{PREFIX}{full_name}#{place}"
+        asked = {"num_cpus": how.cpus, "max_restarts": -1, "max_concurrency": 4, "lifetime": "detached"}
+        for place in range(how.workers):
+            name = f"{PREFIX}{how.full_name}#{place}"
             _end(name)
             placed = actor.options(name=name, namespace=ray_cluster.NAMESPACE, **asked)
-            handle = placed.remote(store, packed, name, lease_s)
+            handle = placed.remote(store, packed, name, how)
             self._check(handle, feature_set.name)
-        for name in self.names(full_name)[workers:]:
+        for name in self.names(how.full_name)[how.workers :]:
             _end(name)
 
     def names(self, full_name: str) -> list[str]:

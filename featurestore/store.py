@@ -15,6 +15,7 @@ from ..runtime.settings import Settings
 from .audit import Audit
 from .backfill import Ingestion, Target, ingest, moment_us
 from .catalog import KIND, AppliedSet
+from .deployment import Deployment
 from .engine_choice import Engine, Labels
 from .erase import sets_with
 from .erasure import Erasure, ErasureBook
@@ -143,24 +144,28 @@ class FeatureStore:
         """
         return self.streams.update(feature_set)
 
-    def stream(self, feature_set: FeatureSet, *, lease_s: float = LEASE_S) -> AbstractContextManager[Stream]:
+    def stream(
+        self, feature_set: FeatureSet, *, source: str | None = None, lease_s: float = LEASE_S
+    ) -> AbstractContextManager[Stream]:
         """Runs a worker of the set beside this program for the length of the block; ends with all of it stored.
 
         It shares the set's partitions with every other stream of the set, in this and in other processes; what one
-        leaves behind that died without a word, the others take over after `lease_s`.
+        leaves behind that died without a word, the others take over after `lease_s`. A `source`
+        (`redis://HOST:PORT/STREAM` of XADD fields or JSON, `kafka://HOST:PORT/TOPIC` of JSON) is read from where it was
+        left, each message once.
         """
-        return self.streams.run(feature_set, lease_s=lease_s)
+        return self.streams.run(feature_set, lease_s=lease_s, source=source)
 
     def deploy_stream(
-        self, feature_set: FeatureSet, *, workers: int = 1, cpus: float = 0.0, lease_s: float = LEASE_S
+        self, feature_set: FeatureSet, *, workers: int = 1, source: str | None = None, cpus: float = 0.0
     ) -> list[StreamStatus]:
-        """Starts workers of the set on the Ray that stays (`eagleray up`, `RAY_ADDRESS`); they outlive this program.
+        """Starts workers on the Ray that stays (`eagleray up`, `RAY_ADDRESS`); they outlive this program.
 
-        A worker that is killed starts again where it was. Deploying anew replaces them one by one; `store.streams`
-        shows and stops them. Raises `ServerUnavailable` where no Ray stays.
+        A worker that is killed starts again where it was; `source` is as in `stream`. Deploying anew replaces them one
+        by one; `store.streams` shows and stops them. Raises `ServerUnavailable` where no Ray stays.
         """
-        name = self._checked(feature_set).full_name
-        self.streams.on_ray().deploy(self, feature_set, full_name=name, workers=workers, cpus=cpus, lease_s=lease_s)
+        how = Deployment(self._checked(feature_set).full_name, workers, source=source, cpus=cpus)
+        self.streams.on_ray().deploy(self, feature_set, how)
         return self.streams.status(feature_set.name)
 
     @cached_property

@@ -55,6 +55,7 @@ class Stream:
         self._saved_at = time.monotonic()
         self._pace = (time.monotonic(), 0, 0.0)  # when, events by then, events a second
         self.last_error: str | None = None
+        self.error_beside: Callable[[], str | None] = lambda: None  # of what feeds its log, told with its own
         items = [str(partition) for partition in range(stores.log.partitions)]
         self._membership = Membership(
             stores.online.leases, applied.full_name, items, owner=owner, ttl_ms=ttl_ms, note=self._note

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,9 @@ from .catalog import AppliedSet
 from .catch_up import catch_up
 from .feature_set import FeatureSet
 from .ingest import accept, by_partition
+from .intake import Intake
 from .log import EventLog, Offsets
+from .open_events import open_events
 from .relay import End, Relay
 from .replay import given_again
 from .sources import Rows
@@ -97,18 +99,29 @@ class Streams:
             self.update(derived)
 
     @contextmanager
-    def run(self, feature_set: FeatureSet, *, lease_s: float, owner: str = "") -> Iterator[Stream]:
-        """A worker beside this program for the length of the block."""
-        applied = self.checked(feature_set)
-        feed = None if feature_set.source is None else self._relay(feature_set).step
-        stores, ttl_ms = self.stores(applied), int(1000 * lease_s)
-        stream = Stream(feature_set, applied, stores, owner=owner, ttl_ms=ttl_ms, feed=feed)
-        self._running[applied.full_name] = stream
-        try:
-            yield stream
-        finally:
-            del self._running[applied.full_name]
-            stream.close()
+    def run(
+        self, feature_set: FeatureSet, *, lease_s: float, owner: str = "", source: str | None = None
+    ) -> Iterator[Stream]:
+        """A worker beside this program for the length of the block, with an intake where there is a source."""
+        applied, ttl_ms = self.checked(feature_set), int(1000 * lease_s)
+        stores = self.stores(applied)
+        with ExitStack() as ends:
+            intake: Intake | None = None
+            if source is not None:
+                events = open_events(source, feature_set.input_schema)
+                intake = Intake(feature_set, applied, stores, events, now_us=self.now_us, ttl_ms=ttl_ms)
+                ends.callback(intake.close)
+            feed = None if feature_set.source is None else self._relay(feature_set).step
+            stream = Stream(feature_set, applied, stores, owner=owner, ttl_ms=ttl_ms, feed=feed)
+            if intake is not None:
+                stream.error_beside = lambda: intake.last_error
+            self._running[applied.full_name] = stream
+            try:
+                yield stream
+            finally:
+                del self._running[applied.full_name]
+                ends.close()  # the intake first, so that nothing comes after what the stream still does
+                stream.close()
 
     def status(self, name: str) -> list[StreamStatus]:
         """How the streams of the set stand, newest version first; needs neither its code nor Ray."""

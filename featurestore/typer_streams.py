@@ -52,6 +52,9 @@ def show(name: Name, as_json: AsJson = False) -> None:
 def start(
     target: Target,
     workers: Annotated[int, typer.Option(min=1, help="How many share the partitions.")] = 1,
+    source: Annotated[
+        str | None, typer.Option(metavar="URL", help="redis://HOST:PORT/STREAM or kafka://HOST:PORT/TOPIC.")
+    ] = None,
     cpus: Annotated[float, typer.Option(min=0, help="What each reserves of the cluster.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +62,7 @@ def start(
     feature_set = _feature_set(target)
     with _store() as store:
         store.apply(feature_set)
-        found = store.deploy_stream(feature_set, workers=workers, cpus=cpus)[0]
+        found = store.deploy_stream(feature_set, workers=workers, source=source, cpus=cpus)[0]
     show_one(_row(found), as_json=as_json)
 
 

@@ -30,6 +30,7 @@ FLOORS = {
 # A third-party name appears only in a file whose name bears one of these words (words are split at "_").
 ADAPTERS = {
     "aiohttp": {"aiohttp"},
+    "confluent_kafka": {"kafka"},
     "cronsim": {"cronsim"},
     "deltalake": {"delta"},
     "fastapi": {"fastapi"},

@@ -65,7 +65,7 @@ def counted(store: FeatureStore) -> float:
 def test_a_deployed_stream_outlives_kills_and_is_stopped(store: FeatureStore) -> None:
     feature_set = clicks()
     store.apply(feature_set)
-    [found] = store.deploy_stream(feature_set, workers=2, lease_s=1.0)
+    [found] = store.deploy_stream(feature_set, workers=2)
     assert [worker.owner.rpartition("#")[2] for worker in found.workers] == ["0", "1"]
     store.push(feature_set, rows(100), wait=True)
 
@@ -81,7 +81,7 @@ def test_a_deployed_stream_outlives_kills_and_is_stopped(store: FeatureStore) ->
     eventually(lambda: len({one.owner for one in status().partitions}) == 2)
     store.push(feature_set, rows(50), wait=True)
     assert (counted(store), status().lag_events, status().last_error) == (500.0, 0, None)
-    store.deploy_stream(feature_set, workers=1, lease_s=1.0)
+    store.deploy_stream(feature_set, workers=1)
     assert len(status().workers) == 1
     assert store.streams.stop("clicks") == 1
     assert status().workers == ()
