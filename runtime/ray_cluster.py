@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import haproxy_launch, lasting, ray_environment, ray_guardian, ray_join
-from .errors import StorageError
+from .errors import ServerUnavailable, StorageError
 from .ray_environment import LOOPBACK
 from .settings import Settings
 
@@ -189,8 +189,12 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
         from ray._private import utils
 
         utils.write_ray_address(ray.get_runtime_context().gcs_address, str(folder))
-    except BaseException:  # also on Ctrl-C: half a Ray must not stay behind
+    except BaseException as error:  # also on Ctrl-C: half a Ray must not stay behind
         stop()
+        if "timed out during startup" in str(error):
+            raise ServerUnavailable(
+                "Ray did not come up within half a minute: is this machine overloaded? Try again when it is calmer"
+            ) from error
         raise
     _session.dashboard_url = f"http://{LOOPBACK}:{dashboard_port}" if dashboard_port else None
 
