@@ -11,6 +11,7 @@ import polars as pl
 from .as_of import History, Spine, history, latest_rows, windowed_values
 from .catalog import AppliedSet
 from .columns import series
+from .event_order import event_order
 from .fields import Int64s
 from .offline import OFFSET, PARTITION
 from .ranges import Ranges
@@ -73,9 +74,14 @@ def set_columns(item: Wanted, asked: Questions, read: Read) -> dict[str, pl.Seri
     oldest = oldest_read(item, int(asked.q_us.min())) if len(asked.q_us) else None
     columns = list(dict.fromkeys([*entities, applied.timestamp, OFFSET, *used]))
     past, spine = _coded(_typed(read(applied.full_name, columns, from_us=oldest), applied), asked, applied)
+    # Questions in the order of the events look at neighbouring memory; the answers are put back at the end.
+    order = event_order(spine.codes + 1, spine.q_us, np.arange(len(spine.q_us))) if windowed else None
+    if order is not None:
+        spine = Spine(spine.codes[order], spine.q_us[order])
     sight = None
     if asked.bound is not None:
-        sight = Sight(_whole(past.frame[asked.bound.column]), asked.bound.below)
+        below = asked.bound.below if order is None else asked.bound.below[order]
+        sight = Sight(_whole(past.frame[asked.bound.column]), below)
         spine = as_served(past, spine, sight)
     values = windowed_values(past, spine, windowed, over=Ranges.over if sight is None else sight.over)
     made = {names[name]: series(column, applied.feature_types[name]) for name, column in values.items()}
@@ -93,7 +99,11 @@ def set_columns(item: Wanted, asked: Questions, read: Read) -> dict[str, pl.Seri
         for name in plain:
             column = latest[name]
             made[names[name]] = column.gather(index) if len(column) else column.clear(len(rows))
-    return made
+    if order is None:
+        return made
+    back = np.empty(len(order), dtype=np.int64)
+    back[order] = np.arange(len(order))
+    return {name: column.gather(back) for name, column in made.items()}
 
 
 def _coded(events: pl.DataFrame, asked: Questions, applied: AppliedSet) -> tuple[History, Spine]:
