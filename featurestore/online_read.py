@@ -8,13 +8,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from .catalog import AppliedSet
 from .feature_vector import FeatureVector
 from .online import OnlineStore
 from .online_keys import OnlineKeys
 from .online_result import OnlineResult, Shape
 from .requests import Asked, Rows
 from .set_read import SetPlan, SetRows
-from .wanted import Wanted
+from .wanted import Wanted, resolve
 
 MOST_READERS = 256
 
@@ -70,14 +71,13 @@ class VectorReader:
         """Requests to a typed frame with the columns `names`, nulls and text exact."""
         return self.get(rows).to_polars()
 
-    def reads(self, vector: FeatureVector, wanted: Sequence[Wanted]) -> bool:
-        """Whether it was compiled for this very vector, as it is now, and these versions."""
-        same = [
-            one.applied is other.applied and one.refs == other.refs
-            for one, other in zip(self._wanted, wanted, strict=False)
-        ]
-        on_demand = self.names[len(self.names) - len(vector.on_demand_columns) :] == vector.on_demand_columns
-        return vector is self.vector and len(wanted) == len(self._wanted) and all(same) and on_demand
+    def reads(self, vector: FeatureVector, applied_of: Callable[[str], AppliedSet]) -> bool:
+        """Whether it was compiled for this very vector, as it is now, and the versions that are active."""
+        return (
+            vector is self.vector
+            and all(applied_of(item.refs[0].set_name) is item.applied for item in self._wanted)
+            and self.names[len(self.names) - len(vector.on_demand_columns) :] == vector.on_demand_columns
+        )
 
     def _found(self, asked: Asked, packed: Sequence[bytes | None]) -> OnlineResult:
         size = asked.requests.size
@@ -97,11 +97,13 @@ class Readers:
     def __init__(self) -> None:
         self._kept: dict[int, VectorReader] = {}
 
-    def of(self, vector: FeatureVector, wanted: Sequence[Wanted], online: OnlineStore) -> VectorReader:
-        """A reader of this vector against these versions."""
+    def of(
+        self, vector: FeatureVector, applied_of: Callable[[str], AppliedSet], online: Callable[[], OnlineStore]
+    ) -> VectorReader:
+        """A reader of this vector against the active versions; raises `FeatureSetNotFound`, `FeatureNotFound`."""
         kept = self._kept.get(id(vector))
-        if kept is None or not kept.reads(vector, wanted):
+        if kept is None or not kept.reads(vector, applied_of):
             while len(self._kept) >= MOST_READERS:
                 self._kept.pop(next(iter(self._kept)), None)
-            kept = self._kept[id(vector)] = VectorReader(vector, wanted, online)
+            kept = self._kept[id(vector)] = VectorReader(vector, resolve(vector, applied_of), online())
         return kept

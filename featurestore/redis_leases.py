@@ -104,8 +104,13 @@ class RedisLeases:
 
 def epoch_key(name: str) -> bytes:
     """Where a lease's epoch lies: what a write compares."""
-    return b"er:lease:" + name.encode()
+    return b"er:lease:" + _tagged(name)
 
 
 def _holder(name: str) -> bytes:
-    return b"er:holder:" + name.encode()
+    return b"er:holder:" + _tagged(name)
+
+
+def _tagged(name: str) -> bytes:
+    # On a cluster the two keys of a lease must lie together.
+    return name.encode() if "{" in name else f"{{{name}}}".encode()

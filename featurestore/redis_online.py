@@ -87,7 +87,7 @@ class RedisOnlineStore:
         """Stores each value unless its key has a newer offset already."""
         epoch, moments = epoch_key(lease.name), iter(expires_ms or ())
         calls: list[Call] = []
-        for chunk in _chunks(values):
+        for chunk in chunks(values):
             names, packed = zip(*chunk, strict=True)
             expiring = list(islice(moments, len(chunk)))
             calls.append(([epoch, *names], [lease.epoch, len(expiring), *packed, *expiring]))
@@ -119,14 +119,14 @@ class RedisOnlineStore:
         """Removes every key that begins so, in steps that do not block the server."""
         gone = 0
         with redis_client.translated(self._settings):
-            for chunk in _chunks(self._client.scan_iter(match=_literal(prefix) + b"*", count=1000)):
+            for chunk in chunks(self._client.scan_iter(match=literal(prefix) + b"*", count=1000)):
                 gone += int(self._client.unlink(*chunk))
         return gone
 
     def remove(self, keys: Sequence[bytes]) -> int:
         """Removes these keys, from the embedded server's append-only file too."""
         with redis_client.translated(self._settings):
-            gone = sum(int(self._client.unlink(*chunk)) for chunk in _chunks(keys))
+            gone = sum(int(self._client.unlink(*chunk)) for chunk in chunks(keys))
             if self._settings.redis_url is None:
                 with suppress(redis.exceptions.ResponseError):  # a rewriting goes on already
                     self._client.bgrewriteaof()
@@ -138,11 +138,13 @@ def _again(reply: object) -> bool:
     return reply is None or (isinstance(reply, redis.exceptions.ResponseError) and str(reply).startswith("NOSCRIPT"))
 
 
-def _literal(prefix: bytes) -> bytes:
+def literal(prefix: bytes) -> bytes:
+    """The prefix as a pattern that matches nothing else."""
     return b"".join(b"\\" + bytes([c]) if c in b"*?[]\\" else bytes([c]) for c in prefix)
 
 
-def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
+def chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    """As many at a time as one command may take."""
     ahead = iter(items)
     while chunk := list(islice(ahead, CHUNK_KEYS)):
         yield chunk

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ..runtime.redis_client import Client
     from ..runtime.sql_catalog import Catalog, Document
     from .offline import Compacted, OfflineStore
-    from .redis_online import RedisOnlineStore
+    from .online import OnlineStore
 
 
 def wall_clock_us() -> int:
@@ -186,9 +186,9 @@ class FeatureStore:
 
     def vector_reader(self, vector: FeatureVector, *, log_sample: float = 0.0) -> VectorReader:
         """The vector, checked and compiled for many online reads; a share `log_sample` of them is kept for `audit`."""
-        wanted = resolve(vector, self.get)
         if not log_sample:
-            return VectorReader(vector, wanted, self._online)
+            return self._readers.of(vector, self.get, lambda: self._online)
+        wanted = resolve(vector, self.get)
         self._vector_logs.append(VectorLog(vector.name, wanted, self._offline, sample=log_sample))
         return VectorReader(vector, wanted, self._online, listener=self._vector_logs[-1])
 
@@ -326,11 +326,10 @@ class FeatureStore:
         return redis_client.connect(self.settings, retries=redis_client.RESTART_RETRIES)
 
     @cached_property
-    def _online(self) -> RedisOnlineStore:
-        from ..runtime import redis_client
-        from .redis_online import RedisOnlineStore
+    def _online(self) -> OnlineStore:
+        from .redis_open_online import open_online
 
-        return RedisOnlineStore(redis_client.connect(self.settings, retries=6), self.settings)
+        return open_online(self.settings)
 
     @cached_property
     def _offline(self) -> OfflineStore:

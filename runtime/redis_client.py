@@ -19,6 +19,12 @@ CONNECT_TIMEOUT_S = 3.0
 _REFUSED_WRITE = re.compile(
     r"MISCONF [^:.]*(: [^:.]* space left on device)?|OOM command[^.]*|used memory > .maxmemory."
 )
+_UNREACHABLE = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.RedisClusterException,
+)
 RESTART_RETRIES = 12  # some 5 seconds
 
 
@@ -50,6 +56,20 @@ def connect(settings: Settings, *, retries: int = 0) -> redis.Redis:
     return client
 
 
+def clustered(client: redis.Redis, settings: Settings) -> bool:
+    """Whether the server is part of a cluster."""
+    with translated(settings):
+        return bool(client.info("cluster").get("cluster_enabled"))
+
+
+def connect_cluster(settings: Settings) -> redis.RedisCluster:
+    """A client of the whole cluster that the named server belongs to."""
+    with translated(settings):
+        return redis.RedisCluster.from_url(
+            str(settings.redis_url), socket_connect_timeout=CONNECT_TIMEOUT_S, decode_responses=False
+        )
+
+
 def _retry(times: int) -> Retry:
     return Retry(ExponentialBackoff(cap=0.5, base=0.05), times)
 
@@ -61,7 +81,7 @@ def translated(settings: Settings) -> Iterator[None]:
         yield
     except redis.exceptions.AuthenticationError as error:
         raise ServerUnavailable(f"{_where(settings)} refused the password: correct it in EAGLERAY_REDIS_URL") from error
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+    except _UNREACHABLE as error:
         raise ServerUnavailable(f"cannot reach {_where(settings)}: {_cure(settings)}") from error
     except redis.exceptions.ResponseError as error:
         # A pipeline wraps the server's words in its own, so they may stand anywhere.

@@ -38,19 +38,12 @@ class RedisLinks:
 
     def call_each(self, commands: Iterable[tuple[Part, ...]]) -> list[object]:
         """The replies to commands, errors of the server among them; the next are sent while one is being answered."""
-        if self._pid != os.getpid():  # a forked child must not share its parent's sockets
-            self._idle, self._pid = deque(), os.getpid()
-        try:
-            link = self._idle.pop()  # one step for the interpreter, so no lock is needed
-        except IndexError:
-            link = Link(self._client)
+        link = self._taken()
         try:
             replies = link.exchange(commands)
-        except (OSError, hiredis.HiredisError) as error:
-            link.close()
-            raise redis.exceptions.ConnectionError(f"the connection broke: {error}") from error
-        except BaseException:
-            link.close()  # interrupted half way: what the server still sends belongs to no one
+        except BaseException as error:
+            link.close()  # what the server still sends belongs to no one
+            _raise_broken(error)
             raise
         self._idle.append(link)
         return replies
@@ -59,10 +52,41 @@ class RedisLinks:
         """The values of strings, None where there is none."""
         return cast("list[bytes | None]", self.call(b"MGET", *keys))
 
+    def _taken(self) -> Link:
+        if self._pid != os.getpid():  # a forked child must not share its parent's sockets
+            self._idle, self._pid = deque(), os.getpid()
+        try:
+            return self._idle.pop()  # one step for the interpreter, so no lock is needed
+        except IndexError:
+            return Link(self._client)
+
     def close(self) -> None:
         """Closes the links that are idle."""
         while self._idle:
             self._idle.pop().close()
+
+
+def exchange_all(asked: Sequence[tuple[RedisLinks, Sequence[tuple[Part, ...]]]]) -> list[list[object]]:
+    """`call_each` of several servers at once: all are sent their commands before the first is listened to."""
+    taken: list[Link] = []
+    try:
+        for links, commands in asked:
+            taken.append(links._taken())
+            taken[-1].send_all(commands)
+        replies = [[link.reply() for _ in commands] for link, (_, commands) in zip(taken, asked, strict=True)]
+    except BaseException as error:
+        for link in taken:
+            link.close()
+        _raise_broken(error)
+        raise
+    for link, (links, _) in zip(taken, asked, strict=True):
+        links._idle.append(link)
+    return replies
+
+
+def _raise_broken(error: BaseException) -> None:
+    if isinstance(error, OSError | hiredis.HiredisError):
+        raise redis.exceptions.ConnectionError(f"the connection broke: {error}") from error
 
 
 class Link:
@@ -91,6 +115,10 @@ class Link:
         while len(replies) < sent:
             replies.append(self.reply())
         return replies
+
+    def send_all(self, commands: Sequence[tuple[Part, ...]]) -> None:
+        """Sends commands in one go."""
+        self.socket.sendall(b"".join(hiredis.pack_command(command) for command in commands))  # type: ignore[arg-type]
 
     def send(self, command: tuple[Part, ...]) -> None:
         """Sends one command."""

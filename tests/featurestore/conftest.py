@@ -13,6 +13,8 @@ import pytest
 from eagleray.runtime import redis_client, valkey_server
 from eagleray.runtime.settings import Settings
 
+from . import cluster
+
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
@@ -42,6 +44,14 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]
         yield Settings(home=home, redis_url=f"redis://127.0.0.1:{port}/0")
         server.terminate()
         server.stdout.read()
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings that name a node of a cluster of three."""
+    home = tmp_path_factory.mktemp("cluster")
+    with cluster.running(home) as ports:
+        yield Settings(home=home, redis_url=f"redis://127.0.0.1:{ports[0]}")
 
 
 @pytest.fixture(params=["valkey", "redis_server"])

@@ -13,6 +13,7 @@ from eagleray.featurestore.log import BYTES_A_BATCH, EVENTS_A_BATCH, DeadLetter,
 from eagleray.featurestore.online import MemoryOnlineStore, OnlineStore
 from eagleray.featurestore.redis_log import RedisLog
 from eagleray.featurestore.redis_online import CHUNK_KEYS, RedisOnlineStore
+from eagleray.featurestore.redis_open_online import open_online
 from eagleray.runtime import redis_client
 from eagleray.runtime.errors import Fenced
 from eagleray.runtime.settings import Settings
@@ -25,14 +26,14 @@ def stored(offset: int, tail: bytes = b"") -> bytes:
     return b"\x01" + offset.to_bytes(8, "big") + tail
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=[*SERVERS, "valkey_cluster"])
 def online(request: pytest.FixtureRequest) -> Iterator[OnlineStore]:
     if request.param == "memory":
         yield MemoryOnlineStore()
         return
-    settings: Settings = request.getfixturevalue(request.param)
-    with redis_client.connect(settings) as client:
-        yield RedisOnlineStore(client, settings)
+    store = open_online(request.getfixturevalue(request.param))
+    yield store
+    store.close()
 
 
 @pytest.fixture(params=SERVERS)

@@ -14,6 +14,7 @@ from eagleray.featurestore.feature_vector import FeatureVector
 from eagleray.featurestore.online import MemoryOnlineStore, OnlineStore
 from eagleray.featurestore.online_read import VectorReader
 from eagleray.featurestore.redis_online import RedisOnlineStore
+from eagleray.featurestore.redis_open_online import open_online
 from eagleray.featurestore.wanted import resolve
 from eagleray.runtime import redis_client
 from eagleray.runtime.errors import ServerUnavailable
@@ -22,13 +23,12 @@ from eagleray.runtime.settings import Settings
 from .bench import Bench, memory_stores
 
 
-@pytest.fixture(params=["memory", "valkey", "redis_server"])
+@pytest.fixture(params=["memory", "valkey", "redis_server", "valkey_cluster"])
 def online(request: pytest.FixtureRequest) -> Iterator[OnlineStore]:
     if request.param == "memory":
         yield MemoryOnlineStore()
         return
-    settings: Settings = request.getfixturevalue(request.param)
-    store = RedisOnlineStore(redis_client.connect(settings, retries=3), settings)
+    store = open_online(request.getfixturevalue(request.param))
     yield store
     store.close()
 

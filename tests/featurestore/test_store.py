@@ -229,3 +229,23 @@ def test_an_unreachable_server_is_one_clear_line(tmp_path: Path) -> None:
         store.push(feature_set, history(1))
     assert "secret" not in str(caught.value)
     store.close()
+
+
+def test_a_vector_is_compiled_again_when_it_or_a_version_changes(store: FeatureStore) -> None:
+    feature_set = cards()
+    store.apply(feature_set)
+    store.push(feature_set, history(1), wait=True)
+    features = FeatureVector("v", ["cards:amount_sum_1d"], event_time="ts")
+    asked = [{"card": "c0", "ts": NOON + timedelta(hours=1)}]
+    reader = store.vector_reader(features)
+    assert store.vector_reader(features) is reader
+
+    @features.on_demand("twice")
+    def twice(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns(twice=pl.col("cards__amount_sum_1d") * 2)
+
+    assert store.get_online_features(features, asked).names == ("cards__amount_sum_1d", "twice")
+    changed = FeatureSet("cards", [Entity("card")], "ts", {"amount": "float64"}, [Aggregate("amount", ["sum"], ["1d"])])
+    store.apply(changed)
+    store.push(changed, [{"card": "c0", "ts": NOON, "amount": 41.0}], wait=True)
+    assert store.get_online_features(features, asked).to_rows() == [{"cards__amount_sum_1d": 41.0, "twice": 82.0}]
