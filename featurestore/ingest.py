@@ -11,7 +11,7 @@ import polars as pl
 from ..runtime.errors import InputError
 from .feature_set import FeatureSet
 from .log import DeadLetter
-from .placing import BUCKETS, places
+from .placing import BUCKETS, home_of, places
 from .schema import conform
 from .sources import Rows
 
@@ -33,8 +33,15 @@ def accept(feature_set: FeatureSet, rows: Rows, *, now_us: int) -> Accepted:
     must_have = (*(entity.name for entity in feature_set.entities), feature_set.timestamp)
     checks = [(pl.col(name).is_null(), f"{name} is null", "reject") for name in must_have]
     checks += [(rule.broken(), rule.reason(), rule.on_fail) for rule in feature_set.rules]
+    now = pl.lit(now_us).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    stamp = feature_set.timestamp
+    late, *broken_by = frame.select(
+        (pl.col(stamp) > now).any().alias("now"), *(check[0].any().alias(str(n)) for n, check in enumerate(checks))
+    ).row(0)
     letters: list[DeadLetter] = []
-    for broken, reason, on_fail in checks:
+    for (broken, reason, on_fail), found in zip(checks, broken_by, strict=True):
+        if not found:  # one look at all rules: a push is small, and each look has its price
+            continue
         bad = frame.filter(broken)
         if not bad.height:
             continue
@@ -42,17 +49,23 @@ def accept(feature_set: FeatureSet, rows: Rows, *, now_us: int) -> Accepted:
             raise InputError(f"{feature_set.name}: {reason} in {bad.height} rows, first {bad.row(0, named=True)}")
         letters += buried(bad, reason)
         frame = frame.filter(~broken)
-    now = pl.lit(now_us).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    stamp = feature_set.timestamp
-    return Accepted(frame.with_columns(pl.min_horizontal(pl.col(stamp), now).alias(stamp)), tuple(letters))
+    if late:
+        frame = frame.with_columns(pl.min_horizontal(pl.col(stamp), now).alias(stamp))
+    return Accepted(frame, tuple(letters))
 
 
 def by_partition(feature_set: FeatureSet, frame: pl.DataFrame, partitions: int) -> dict[int, pl.DataFrame]:
     """The rows of each partition, in the order they came."""
     if partitions == 1 or frame.height == 0:
         return {0: frame} if frame.height else {}
+    if frame.height == 1:
+        return {home_of(feature_set.entities, frame.row(0, named=True), partitions): frame}
     home = places(feature_set.entities, frame, partitions) // BUCKETS
-    return {int(partition): frame[np.flatnonzero(home == partition)] for partition in np.unique(home)}
+    homes, counts = np.unique(home, return_counts=True)
+    if len(homes) > 1:
+        frame = frame[np.argsort(home, kind="stable")]
+    ends = np.cumsum(counts).tolist()
+    return {int(p): frame[end - count : end] for p, count, end in zip(homes, counts.tolist(), ends, strict=True)}
 
 
 def transformed(feature_set: FeatureSet, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, tuple[DeadLetter, ...]]:

@@ -165,6 +165,8 @@ class RedisLog:
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Puts rows aside: those with a place under their offset, which is there once, the others as they come."""
+        if not letters:
+            return
         placed: dict[int, list[object]] = {}
         with redis_client.translated(self._settings):
             pipeline = self._client.pipeline(transaction=False)
