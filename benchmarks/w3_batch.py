@@ -1,10 +1,11 @@
-"""Windows over every event of a history beside the peers' batch engines: the contender for the driver of that work (W3).
+"""Windows over every event of a history: beside the peers' batch engines, the contender of that work's driver (W3).
 
     python3 w3_windows.py --rounds 3 --only polars_rolling --also eagleray=PYTHON:benchmarks/w3_batch.py
     python benchmarks/w3_batch.py --json              # alone, over events of its own
 
-Two figures: `events_s` is a training set over the store's own events (count, sum, avg and max over 1h, 1d and 7d as they
-were right after each event, read from the offline table), `ingest_events_s` is the ingestion before it, offline and online.
+Two figures: `events_s` is a training set over the store's own events (count, sum, avg and max over 1h, 1d and 7d as
+they were right after each event, read from the offline table), `ingest_events_s` is the ingestion before it, offline
+and online.
 """
 
 from __future__ import annotations
