@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from ..runtime.errors import DefinitionError, FeatureSetNotFound, did_you_mean
 from ..runtime.settings import Settings
 from .audit import Audit
-from .backfill import Ingestion, Target, ingest, moment_us
+from .backfill import moment_us
+from .batches import Batches
 from .catalog import KIND, AppliedSet
 from .deployment import Deployment
 from .engine_choice import Engine, Labels
@@ -22,13 +23,11 @@ from .erasure import Erasure, ErasureBook
 from .feature_set import FeatureSet
 from .feature_vector import FeatureVector
 from .label_join import AsOf
-from .ledger import CatalogLedger
 from .log import DeadLetter, EventLog
 from .online_read import Readers, VectorReader
 from .online_result import OnlineResult
 from .past import Past
 from .requests import Rows as Requested
-from .settling import Hands
 from .sources import Batchable, Rows, open_source
 from .stream import LEASE_S, Stream
 from .stream_status import StreamStatus
@@ -75,9 +74,7 @@ class FeatureStore:
         `partitions` (4 unless said) is how many workers can share its stream; it holds for this version for ever.
         """
         self.streams.derives(feature_set)
-        body = feature_set.definition() | {"owner": feature_set.owner, "description": feature_set.description}
-        document = self._catalog.put(KIND, feature_set.name, content_hash=feature_set.content_hash(), body=body)
-        applied = self._applied[feature_set.name] = self._of_document(document)
+        applied = self._applied[feature_set.name] = self._of_document(self._batches.put(feature_set, activate=True))
         if partitions is not None:
             self.streams.log(applied, partitions)
         return applied
@@ -117,13 +114,20 @@ class FeatureStore:
         """
         applied = self.streams.given(feature_set)
         opened = open_source(source, feature_set.input_schema, owner=feature_set.name)
-        folder = self.settings.home / "staged" / applied.full_name
-        job = Ingestion(feature_set, opened, folder, self._now_us(), until_us=moment_us(until), ingest_id=ingest_id)
-        stores = self._stores(applied)
-        into = Target(stores, applied.full_name, CatalogLedger(self._catalog, applied.full_name))
-        with Hands(feature_set, applied, stores) as hands:
-            done = ingest(job, into=into, settler=hands)
+        cut = moment_us(until)
+        done = self._batches.ingest(feature_set, applied, opened, until_us=cut, ingest_id=ingest_id)
         self.streams.derive(feature_set)
+        return done
+
+    def backfill(self, feature_set: FeatureSet) -> int:
+        """Makes a changed declaration a version, filled with the events of the active one, and only then activates it.
+
+        Until it is ready, readers, streams and pushes go on with the version before; how many events came over. Run it
+        again after a crash, or for what was pushed to the former version meanwhile by programs that do not know the new
+        one yet. Raises `InputError` when stored events do not say what the new version needs.
+        """
+        done = self._batches.succeed(feature_set)
+        self._applied.pop(feature_set.name, None)
         return done
 
     def push(
@@ -265,6 +269,11 @@ class FeatureStore:
     def __reduce__(self) -> tuple[type[FeatureStore], tuple[Settings]]:
         # Connections stay behind: where it arrives, the store opens its own.
         return FeatureStore, (self.settings,)
+
+    @property
+    def _batches(self) -> Batches:
+        folder = self.settings.home / "staged"
+        return Batches(self._catalog, folder, self._now_us, stores=self._stores, of_document=self._of_document)
 
     @property
     def _past(self) -> Past:

@@ -55,17 +55,18 @@ class Catalog:
         with self._translated():
             _tables.create_all(self._engine)
 
-    def put(self, kind: str, name: str, *, content_hash: str, body: dict[str, Any]) -> Document:
-        """Activates the version with this content, made when there is none; atomic."""
+    def put(self, kind: str, name: str, *, content_hash: str, body: dict[str, Any], activate: bool = True) -> Document:
+        """Activates the version with this content, made when there is none; atomic.
+
+        Without `activate` it is only made, and whichever is active stays so.
+        """
         here = (_documents.c.kind == kind) & (_documents.c.name == name)
         try:
-            self._write(here, Document(kind, name, 0, content_hash, body, time.time_ns() // 1000, True))
+            self._write(here, Document(kind, name, 0, content_hash, body, time.time_ns() // 1000, activate))
         except sql.exc.IntegrityError:
             # Another process made a version at the same moment: look again, it may be this very content.
-            self._write(here, Document(kind, name, 0, content_hash, body, time.time_ns() // 1000, True))
-        found = self.active(kind, name)
-        assert found is not None
-        return found
+            self._write(here, Document(kind, name, 0, content_hash, body, time.time_ns() // 1000, activate))
+        return next(one for one in self.versions(kind, name) if one.content_hash == content_hash)
 
     def active(self, kind: str, name: str) -> Document | None:
         """The active version, None when nothing has that name."""
@@ -90,11 +91,12 @@ class Catalog:
             known = connection.execute(sql.select(_documents).where(here)).all()
             same = [row for row in known if row.content_hash == document.content_hash]
             version = same[0].version if same else max((row.version for row in known), default=0) + 1
-            connection.execute(sql.update(_documents).where(here).values(active=False))
-            if same:
+            if document.active:
+                connection.execute(sql.update(_documents).where(here).values(active=False))
+            if same and document.active:
                 chosen = sql.update(_documents).where(here, _documents.c.version == version)
                 connection.execute(chosen.values(active=True))
-            else:
+            elif not same:
                 connection.execute(sql.insert(_documents).values(asdict(replace(document, version=version))))
 
     def _read(self, chosen: sql.ColumnElement[bool]) -> list[Document]:

@@ -1,0 +1,106 @@
+"""The batches of one store: ingestions, and new versions filled with the events of those before them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..runtime.errors import DefinitionError, FeatureSetNotFound
+from .backfill import Ingestion, Target, ingest
+from .catalog import KIND, AppliedSet
+from .feature_set import FeatureSet
+from .ledger import CatalogLedger
+from .settling import Hands
+from .sources import Source
+from .succession import Former, declared
+from .worker import Stores
+
+if TYPE_CHECKING:
+    from ..runtime.sql_catalog import Catalog, Document
+
+FILLING = "filling"  # the catalog's kind of how far one version has taken over another
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Batch work of one store, which lends its catalog, its clock and where versions lie; `folder` is for staging."""
+
+    catalog: Catalog
+    folder: Path
+    now_us: Callable[[], int]
+    stores: Callable[[AppliedSet], Stores]
+    of_document: Callable[[Document], AppliedSet]
+
+    def ingest(
+        self,
+        feature_set: FeatureSet,
+        applied: AppliedSet,
+        source: Source,
+        *,
+        until_us: int | None = None,
+        ingest_id: str | None = None,
+    ) -> int:
+        """Stores the source in one version; how many rows were new."""
+        job = Ingestion(feature_set, source, self.folder / applied.full_name, self.now_us(), until_us, ingest_id)
+        stores = self.stores(applied)
+        into = Target(stores, applied.full_name, CatalogLedger(self.catalog, applied.full_name))
+        with Hands(feature_set, applied, stores) as hands:
+            return ingest(job, into=into, settler=hands)
+
+    def succeed(self, feature_set: FeatureSet) -> int:
+        """Fills this version from the one before it and then makes it the active one; how many events came over."""
+        if feature_set.source is not None:
+            raise DefinitionError(f"{feature_set.name} is derived: it takes what its source has by itself")
+        name, content_hash = feature_set.name, feature_set.content_hash()
+        others = [one for one in self.catalog.versions(KIND, name) if one.content_hash != content_hash]
+        if not others:
+            raise FeatureSetNotFound(f"{name} has no version before this one; store.ingest(...) fills it")
+        before = max(others, key=lambda one: (one.active, one.version))
+        old = self.of_document(before)
+        former = Former(declared(old, before.body, like=feature_set), old, self.stores(old).offline)
+        applied = self.of_document(self.put(feature_set, activate=False))
+        done = 0
+        while count := self._take_over(former, feature_set, applied):
+            done += count
+        self.put(feature_set, activate=True)
+        # What reached the former version between the last look and the switch.
+        return done + (self._take_over(former, feature_set, applied) or 0)
+
+    def put(self, feature_set: FeatureSet, *, activate: bool) -> Document:
+        """The declaration as a version in the catalog."""
+        body = feature_set.definition() | {"owner": feature_set.owner, "description": feature_set.description}
+        content_hash = feature_set.content_hash()
+        return self.catalog.put(KIND, feature_set.name, content_hash=content_hash, body=body, activate=activate)
+
+    def _take_over(self, former: Former, feature_set: FeatureSet, applied: AppliedSet) -> int | None:
+        """Ingests what the former version has more than last time, None for nothing.
+
+        How far a round goes is noted before it begins: one that broke off is gone through again as it was.
+        """
+        table, old = former.applied.full_name, self.stores(former.applied)
+        with Hands(former.feature_set, former.applied, old) as hands:
+            hands.settle(old.log.ends())
+        name = f"{applied.full_name}<{former.applied.version}"
+        known = self.catalog.active(FILLING, name)
+        since = _numbers(known.body["upto"]) if known is not None else {}
+        going_to = _numbers(known.body["going_to"]) if known is not None else {}
+        upto = going_to if going_to != since else old.offline.offsets(table)
+        if upto == since:
+            return None
+        self._note(name, upto=since, going_to=upto)
+        count = self.ingest(feature_set, applied, former.events(feature_set, since=since, upto=upto))
+        self._note(name, upto=upto, going_to=upto)
+        return count
+
+    def _note(self, name: str, **offsets: Mapping[int, int]) -> None:
+        body = {kind: {str(partition): at for partition, at in found.items()} for kind, found in offsets.items()}
+        content_hash = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        self.catalog.put(FILLING, name, content_hash=content_hash, body=body)
+
+
+def _numbers(offsets: Mapping[str, int]) -> dict[int, int]:
+    return {int(partition): at for partition, at in offsets.items()}
