@@ -13,7 +13,7 @@ from ..runtime.errors import FeatureSetNotFound, InputError, did_you_mean
 from ..runtime.rich_output import show_one, show_rows
 from ..runtime.settings import Settings
 from ..runtime.typer_options import AsJson
-from . import typer_streams
+from . import typer_batches, typer_streams
 
 if TYPE_CHECKING:
     from .catalog import AppliedSet
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="What the feature store holds.")
 app.add_typer(typer_streams.app, name="streams")
 app.command("dead-letters")(typer_streams.dead_letters)
+app.command()(typer_batches.materialize)
 
 
 @app.command("list")

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..runtime.errors import InputError, NotFoundError, did_you_mean
 from ..runtime.rich_output import show_one, show_rows
 from ..runtime.settings import Settings
 from ..runtime.typer_options import AsJson
+from .typer_feature_set import Target, feature_set_at
 
 if TYPE_CHECKING:
-    from .feature_set import FeatureSet
     from .store import FeatureStore
     from .stream_status import StreamStatus
 
 app = typer.Typer(no_args_is_help=True, help="The streams of feature sets: what they are at, start and stop.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A feature set's name.")]
-Target = Annotated[str, typer.Argument(metavar="FILE:SET", help="For instance features.py:transactions.")]
 
 
 @app.command("list")
@@ -59,7 +57,7 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Deploy a set's stream on the Ray that stays (eagleray up, or RAY_ADDRESS); again to replace its workers."""
-    feature_set = _feature_set(target)
+    feature_set = feature_set_at(target)
     with _store() as store:
         store.apply(feature_set)
         found = store.deploy_stream(feature_set, workers=workers, source=source, cpus=cpus)[0]
@@ -101,7 +99,7 @@ def dead_letters(
 @app.command()
 def replay(target: Target, as_json: AsJson = False) -> None:
     """Push the dead letters of a set again, after a cure."""
-    feature_set = _feature_set(target)
+    feature_set = feature_set_at(target)
     with _store() as store:
         show_one({"accepted": store.streams.replay(feature_set)}, as_json=as_json)
 
@@ -118,19 +116,6 @@ def _row(found: StreamStatus) -> dict[str, object]:
         "dead_letters": found.dead_letters,
         "error": found.last_error or "",
     }
-
-
-def _feature_set(target: str) -> FeatureSet:
-    from ..runtime.user_module import module_at
-    from .feature_set import FeatureSet
-
-    place, colon, name = target.rpartition(":")
-    if not colon or not place or not name:
-        raise InputError(f"{target!r} names no feature set: write FILE:SET, for instance features.py:transactions")
-    known = {key: value for key, value in vars(module_at(place)).items() if isinstance(value, FeatureSet)}
-    if name not in known:
-        raise NotFoundError(f"{place} has no feature set {name!r}{did_you_mean(name, known)}")
-    return known[name]
 
 
 @contextmanager
