@@ -7,33 +7,29 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..runtime.errors import DefinitionError, FeatureSetNotFound
 from .backfill import Ingestion, Target, ingest
 from .catalog import KIND, AppliedSet
 from .feature_set import FeatureSet
 from .ledger import CatalogLedger
+from .registry import Registry
 from .settling import Hands
 from .sources import Source
 from .succession import Former, declared
 from .worker import Stores
-
-if TYPE_CHECKING:
-    from ..runtime.sql_catalog import Catalog, Document
 
 FILLING = "filling"  # the catalog's kind of how far one version has taken over another
 
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Batch work of one store, which lends its catalog, its clock and where versions lie; `folder` is for staging."""
+    """Batch work of one store, which lends its registry, its clock and where versions lie; `folder` is for staging."""
 
-    catalog: Catalog
+    registry: Registry
     folder: Path
     now_us: Callable[[], int]
     stores: Callable[[AppliedSet], Stores]
-    of_document: Callable[[Document], AppliedSet]
 
     def ingest(
         self,
@@ -47,7 +43,7 @@ class Batches:
         """Stores the source in one version; how many rows were new."""
         job = Ingestion(feature_set, source, self.folder / applied.full_name, self.now_us(), until_us, ingest_id)
         stores = self.stores(applied)
-        into = Target(stores, applied.full_name, CatalogLedger(self.catalog, applied.full_name))
+        into = Target(stores, applied.full_name, CatalogLedger(self.registry.catalog, applied.full_name))
         with Hands(feature_set, applied, stores) as hands:
             return ingest(job, into=into, settler=hands)
 
@@ -56,25 +52,19 @@ class Batches:
         if feature_set.source is not None:
             raise DefinitionError(f"{feature_set.name} is derived: it takes what its source has by itself")
         name, content_hash = feature_set.name, feature_set.content_hash()
-        others = [one for one in self.catalog.versions(KIND, name) if one.content_hash != content_hash]
+        others = [one for one in self.registry.catalog.versions(KIND, name) if one.content_hash != content_hash]
         if not others:
             raise FeatureSetNotFound(f"{name} has no version before this one; store.ingest(...) fills it")
         before = max(others, key=lambda one: (one.active, one.version))
-        old = self.of_document(before)
+        old = self.registry.of_document(before)
         former = Former(declared(old, before.body, like=feature_set), old, self.stores(old).offline)
-        applied = self.of_document(self.put(feature_set, activate=False))
+        applied = self.registry.put(feature_set, activate=False)
         done = 0
         while count := self._take_over(former, feature_set, applied):
             done += count
-        self.put(feature_set, activate=True)
+        self.registry.put(feature_set)
         # What reached the former version between the last look and the switch.
         return done + (self._take_over(former, feature_set, applied) or 0)
-
-    def put(self, feature_set: FeatureSet, *, activate: bool) -> Document:
-        """The declaration as a version in the catalog."""
-        body = feature_set.definition() | {"owner": feature_set.owner, "description": feature_set.description}
-        content_hash = feature_set.content_hash()
-        return self.catalog.put(KIND, feature_set.name, content_hash=content_hash, body=body, activate=activate)
 
     def _take_over(self, former: Former, feature_set: FeatureSet, applied: AppliedSet) -> int | None:
         """Ingests what the former version has more than last time, None for nothing.
@@ -85,7 +75,7 @@ class Batches:
         with Hands(former.feature_set, former.applied, old) as hands:
             hands.settle(old.log.ends())
         name = f"{applied.full_name}<{former.applied.version}"
-        known = self.catalog.active(FILLING, name)
+        known = self.registry.catalog.active(FILLING, name)
         since = _numbers(known.body["upto"]) if known is not None else {}
         going_to = _numbers(known.body["going_to"]) if known is not None else {}
         upto = going_to if going_to != since else old.offline.offsets(table)
@@ -99,7 +89,7 @@ class Batches:
     def _note(self, name: str, **offsets: Mapping[int, int]) -> None:
         body = {kind: {str(partition): at for partition, at in found.items()} for kind, found in offsets.items()}
         content_hash = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-        self.catalog.put(FILLING, name, content_hash=content_hash, body=body)
+        self.registry.catalog.put(FILLING, name, content_hash=content_hash, body=body)
 
 
 def _numbers(offsets: Mapping[str, int]) -> dict[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -10,12 +9,12 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from ..runtime.errors import DefinitionError, FeatureSetNotFound, did_you_mean
+from ..runtime.errors import DefinitionError
 from ..runtime.settings import Settings
 from .audit import Audit
 from .backfill import moment_us
 from .batches import Batches
-from .catalog import KIND, AppliedSet
+from .catalog import AppliedSet
 from .deployment import Deployment
 from .engine_choice import Engine, Labels
 from .erase import sets_with
@@ -27,6 +26,7 @@ from .log import DeadLetter, EventLog
 from .online_read import Readers, VectorReader
 from .online_result import OnlineResult
 from .past import Past
+from .registry import Registry
 from .requests import Rows as Requested
 from .sources import Batchable, Rows, open_source
 from .stream import LEASE_S, Stream
@@ -39,7 +39,7 @@ from .worker import Stores
 
 if TYPE_CHECKING:
     from ..runtime.redis_client import Client
-    from ..runtime.sql_catalog import Catalog, Document
+    from ..runtime.sql_catalog import Catalog
     from .offline import Compacted, OfflineStore
     from .online import OnlineStore
 
@@ -74,23 +74,19 @@ class FeatureStore:
         `partitions` (4 unless said) is how many workers can share its stream; it holds for this version for ever.
         """
         self.streams.derives(feature_set)
-        applied = self._applied[feature_set.name] = self._of_document(self._batches.put(feature_set, activate=True))
+        applied = self._applied[feature_set.name] = self._registry.put(feature_set)
         if partitions is not None:
             self.streams.log(applied, partitions)
         return applied
 
     def feature_sets(self) -> list[AppliedSet]:
         """The active version of every feature set, by name."""
-        return [self._of_document(document) for document in self._catalog.all_active(KIND)]
+        return self._registry.all_active()
 
     def get(self, name: str) -> AppliedSet:
         """The active version; raises `FeatureSetNotFound` with the nearest name."""
         if name not in self._applied:
-            document = self._catalog.active(KIND, name)
-            if document is None:
-                known = [applied.name for applied in self.feature_sets()]
-                raise FeatureSetNotFound(f"no feature set {name!r}{did_you_mean(name, known)}")
-            self._applied[name] = self._of_document(document)
+            self._applied[name] = self._registry.active(name)
         return self._applied[name]
 
     def ingest(
@@ -178,7 +174,7 @@ class FeatureStore:
         return Streams(
             self.settings,
             checked=self._checked,
-            versions=self._versions,
+            versions=lambda name: self._registry.versions(name),
             stores=self._stores,
             open_log=self._open_log,
             now_us=self._now_us,
@@ -256,6 +252,7 @@ class FeatureStore:
         while self._vector_logs:
             self._vector_logs.pop().close()
         self.streams.close()
+        self.__dict__.pop("_registry", None)
         for name in ("_client", "_online", "_catalog"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
@@ -273,40 +270,24 @@ class FeatureStore:
     @property
     def _batches(self) -> Batches:
         folder = self.settings.home / "staged"
-        return Batches(self._catalog, folder, self._now_us, stores=self._stores, of_document=self._of_document)
+        return Batches(self._registry, folder, self._now_us, self._stores)
 
     @property
     def _past(self) -> Past:
         return Past(
             self.settings,
-            self._namespace,
+            self._registry.namespace,
             self._catalog,
             self._offline,
             active=self.get,
-            versions=self._versions,
+            versions=lambda name: self._registry.versions(name),
             online=lambda: self._online,
             log_of=self.streams.log,
         )
 
-    def _versions(self, name: str) -> list[AppliedSet]:
-        return [self._of_document(document) for document in self._catalog.versions(KIND, name)]
-
-    def _of_document(self, document: Document) -> AppliedSet:
-        return AppliedSet.of_document(
-            self._namespace,
-            document.name,
-            version=document.version,
-            content_hash=document.content_hash,
-            body=document.body,
-        )
-
     @cached_property
-    def _namespace(self) -> str:
-        # Drawn once a catalog, so that two stores on one server or lake never meet.
-        known = self._catalog.active("store", "namespace")
-        drawn = {"namespace": secrets.token_hex(4)}
-        document = known or self._catalog.put("store", "namespace", content_hash="", body=drawn)
-        return str(document.body["namespace"])
+    def _registry(self) -> Registry:
+        return Registry(self._catalog)
 
     def _checked(self, feature_set: FeatureSet) -> AppliedSet:
         applied = self.get(feature_set.name)

@@ -16,6 +16,7 @@ from eagleray.featurestore.batches import Batches
 from eagleray.featurestore.entity import Entity
 from eagleray.featurestore.feature_set import FeatureSet, Transform
 from eagleray.featurestore.feature_vector import FeatureVector
+from eagleray.featurestore.registry import Registry
 from eagleray.featurestore.store import FeatureStore
 from eagleray.runtime.errors import DefinitionError, FeatureSetNotFound, InputError
 from eagleray.runtime.settings import Settings
@@ -78,16 +79,16 @@ def test_a_version_is_filled_before_it_is_active(store: FeatureStore, tmp_path: 
     store.push(cards("1h"), events(300, 10))  # waits in the log
     changed = cards("1h", "1d", "10m")
     seen: list[int] = []
-    put = Batches.put
+    put = Registry.put
 
-    def noted(self: Batches, feature_set: FeatureSet, *, activate: bool) -> object:
+    def noted(self: Registry, feature_set: FeatureSet, *, activate: bool = True) -> object:
         if activate:
             seen.append(store.get("cards").version)
             assert answers(store, "cards:amount_count_1h").height == 13
         return put(self, feature_set, activate=activate)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Batches, "put", noted)
+        patch.setattr(Registry, "put", noted)
         assert store.backfill(changed) == 310
     assert seen == [1], "the version before was active until the new one was full"
     assert store.get("cards").version == 2
