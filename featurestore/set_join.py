@@ -73,7 +73,8 @@ def set_columns(item: Wanted, asked: Questions, read: Read) -> dict[str, pl.Seri
     entities = [entity.name for entity in applied.entities]
     oldest = oldest_read(item, int(asked.q_us.min())) if len(asked.q_us) else None
     columns = list(dict.fromkeys([*entities, applied.timestamp, OFFSET, *used]))
-    past, spine = _coded(_typed(read(applied.full_name, columns, from_us=oldest), applied), asked, applied)
+    events = _typed(read(applied.full_name, columns, from_us=oldest), applied)
+    past, spine = _coded(events, asked, applied, kept=list(dict.fromkeys([OFFSET, *used])))
     # Questions in the order of the events look at neighbouring memory; the answers are put back at the end.
     order = event_order(spine.codes + 1, spine.q_us, np.arange(len(spine.q_us))) if windowed else None
     if order is not None:
@@ -106,8 +107,8 @@ def set_columns(item: Wanted, asked: Questions, read: Read) -> dict[str, pl.Seri
     return {name: column.gather(back) for name, column in made.items()}
 
 
-def _coded(events: pl.DataFrame, asked: Questions, applied: AppliedSet) -> tuple[History, Spine]:
-    """The events of the keys asked for as a history, and the questions with their keys' codes in it."""
+def _coded(events: pl.DataFrame, asked: Questions, applied: AppliedSet, *, kept: list[str]) -> tuple[History, Spine]:
+    """The events of the keys asked for as a history of the columns `kept`, and the questions with their keys' codes."""
     entities = [entity.name for entity in applied.entities]
     keys = asked.frame.select(entities).unique(maintain_order=True).with_row_index("_code")
 
@@ -116,7 +117,7 @@ def _coded(events: pl.DataFrame, asked: Questions, applied: AppliedSet) -> tuple
         return found.cast(pl.Int64).fill_null(-1).to_numpy()
 
     ts_us, offsets = events[applied.timestamp].dt.epoch("us").to_numpy(), _whole(events[OFFSET])
-    past = history(codes(events), ts_us, offsets, events)
+    past = history(codes(events), ts_us, offsets, events.select(kept))
     asked_codes = codes(asked.frame)
     # A key without events has no place among the others'.
     return past, Spine(np.where(asked_codes < len(past.begins) - 1, asked_codes, -1), asked.q_us)
@@ -127,15 +128,16 @@ def _fetched(
 ) -> tuple[pl.DataFrame, Int64s]:
     """The rows at these positions (-1: none) read whole, and each one's position among what was read."""
     numbers = past.frame.select(_ROW).to_series().to_numpy()
-    asked = numbers[rows] if len(numbers) else rows
-    latest = _typed(read(_ROW.is_in(pl.Series(np.unique(asked[rows >= 0])).implode())), applied)
+    winners, which = np.unique(numbers[rows[rows >= 0]], return_inverse=True)
+    latest = _typed(read(_ROW.is_in(pl.Series(winners).implode())), applied)
     found = latest.select(_ROW).to_series().to_numpy()
     order = np.argsort(found)
-    places = np.searchsorted(found, asked, sorter=order)
-    places = order[np.minimum(places, len(order) - 1)] if len(order) else places
     # A row may be gone between the two reads: an erasure.
-    hit = (rows >= 0) & (found[places] == asked) if len(order) else np.zeros(len(rows), dtype=bool)
-    return latest, np.where(hit, places, -1)
+    places = np.full(len(winners), -1, dtype=np.int64)
+    places[np.searchsorted(winners, found[order])] = order
+    at = np.full(len(rows), -1, dtype=np.int64)
+    at[rows >= 0] = places[which]
+    return latest, at
 
 
 def _typed(events: pl.DataFrame, applied: AppliedSet) -> pl.DataFrame:
