@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from eagleray.functions import automl
     from eagleray.functions.current_run import current_run, log_artifact, log_metric, log_param
     from eagleray.functions.function import Function, function
+    from eagleray.functions.grpc_client import GrpcClient
     from eagleray.functions.job import Job
     from eagleray.functions.model import Model
     from eagleray.functions.model_registry import ModelRegistry
@@ -71,6 +72,7 @@ __all__ = [
     "Fenced",
     "Function",
     "Graph",
+    "GrpcClient",
     "HubItemNotFound",
     "InputError",
     "Job",
@@ -119,6 +121,7 @@ _HOMES = {
     "Fenced": "eagleray.runtime.errors",
     "Function": "eagleray.functions.function",
     "Graph": "eagleray.graphs.graph",
+    "GrpcClient": "eagleray.functions.grpc_client",
     "HubItemNotFound": "eagleray.runtime.errors",
     "InputError": "eagleray.runtime.errors",
     "Job": "eagleray.functions.job",

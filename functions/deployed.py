@@ -1,12 +1,14 @@
-"""A service that answers over HTTP: where it is, how it does, and how its versions change."""
+"""A service that answers over HTTP and gRPC: where it is, how it does, and how its versions change."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ..autoscaling.history import ScalingDecision
+from ..runtime.errors import ServerUnavailable
 from ..runtime.settings import Settings
 from .client import Client
 from .rollout import Rollout, Version
@@ -24,6 +26,18 @@ class Deployed:
     url: str
     version: str
     settings: Settings = field(repr=False, compare=False, kw_only=True)
+
+    @property
+    def grpc_address(self) -> str:
+        """Where it takes calls of gRPC, for `GrpcClient` and others: host and port, those of its URL.
+
+        Raises `ServerUnavailable` where no HAProxy stands in front, which alone speaks HTTP/2; Ray brings it on Linux.
+        """
+        from ..runtime import haproxy_launch
+
+        if haproxy_launch.binary() is None:
+            raise ServerUnavailable(f"{self.name} takes no gRPC here: there is no HAProxy for this system; use HTTP")
+        return urlsplit(self.url).netloc
 
     def status(self) -> ServiceStatus:
         """State and replicas now."""

@@ -13,13 +13,13 @@ from urllib.parse import parse_qs
 from ..runtime.call_options import CallOptions
 from ..runtime.errors import InputError
 from ..runtime.stateful import Stateful
+from .content_types import ARROW, JSON
 from .frames import arrow, kind_of
-from .http_app import JSON, Events, Exchange, HttpApp, HttpFace, HttpOptions, Reply
+from .http_app import Events, Exchange, HttpApp, HttpFace, HttpOptions, Reply
 from .openapi import document, operation
 from .pydantic_signature import Arguments, Signature
 from .runner import Runner
 
-ARROW = b"application/vnd.apache.arrow.stream"
 Travelled = tuple[Callable[..., Any], dict[str, Any]]
 """A function and its hints."""
 _THREADS = 8  # of a function; a class with state has one, for its object may not be made for several

@@ -17,6 +17,7 @@ import orjson
 
 from .access_log import AccessLog
 from .api_keys import ApiKeys
+from .content_types import EVENTS, JSON
 from .forward import VERSION_HEADER
 from .http_metrics import HttpMetrics
 from .load_meter import LoadMeter
@@ -29,8 +30,6 @@ Send = Callable[[Message], Awaitable[None]]
 
 MAX_BODY_BYTES = 4 << 20
 MAX_IN_FLIGHT = 1000
-JSON = b"application/json"
-EVENTS = b"text/event-stream"
 _ID_BYTES = 128
 _CLOCK_DIGITS = 20  # int() refuses endless ones, and takes its time for long ones
 _OPEN = ("/health", "/ready")  # what watches a service asks without a key
@@ -123,6 +122,11 @@ class HttpApp:
             "/openapi.json": (JSON, orjson.dumps(face.spec)),
             "/docs": (b"text/html; charset=utf-8", page(face.spec)),
         }
+
+    @property
+    def limits(self) -> HttpLimits:
+        """What it takes at most."""
+        return self._options.limits
 
     def in_flight(self) -> float:
         """The mean number of requests in flight since the last call; the autoscaler's measure."""

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from ..runtime.asgi import Message, Receive, Send
+from .grpc_app import GrpcApp
 from .http_app import HttpApp
 from .split import Counts, Split
 from .traffic import Traffic
 
 
-def stable_front(build: Callable[[], HttpApp], service: str) -> Split:
+class StableFront:
+    """An ASGI application: gRPC, then the split of traffic (`report` is told its counts), then the service's own."""
+
+    def __init__(self, app: HttpApp, *, report: Callable[[Traffic, Counts], None] = lambda *_: None) -> None:
+        self._split = Split(app, report=report)
+        self._grpc = GrpcApp(self._split, body_bytes=app.limits.body_bytes)
+        self.configure: Callable[[Mapping[str, Any] | None], None] = self._split.configure
+        self.in_flight = self._split.in_flight
+        self.close = self._split.close
+        self.aclose = self._split.aclose
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        await self._grpc(scope, receive, send)
+
+
+def stable_front(build: Callable[[], HttpApp], service: str) -> StableFront:
     """The application, made here; what becomes of split traffic is told under `counts_key`."""
-    return Split(build(), report=_reporter(service))
+    return StableFront(build(), report=_reporter(service))
 
 
 def counts_key(service: str) -> str:

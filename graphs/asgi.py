@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from ..functions.http_app import JSON, Exchange, HttpApp, HttpFace, HttpOptions, Reply
+from ..functions.content_types import JSON
+from ..functions.http_app import Exchange, HttpApp, HttpFace, HttpOptions, Reply
 from ..functions.problem import Problem, Refused
 from .compile import Compiled
 from .event import Batch

@@ -10,6 +10,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+# An extension of ours in the scope: a function that is given headers, which then follow the body after its last piece.
+TRAILERS = "eagleray.trailers"
+
+
 class AsgiApp(Protocol):
     """An ASGI 3 callable; in a replica it may have `in_flight()`, `configure(config)` and `close()`."""
 

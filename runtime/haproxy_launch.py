@@ -21,11 +21,29 @@ _NOT_FOUND = re.compile(r"^(\s*http-request return status 404) content-type text
 _ERROR_PAGE = re.compile(r"^\s*errorfile \d+ (\S+)", re.MULTILINE)
 _HTTP_PORT = re.compile(r"^(frontend http_frontend\n\s*bind )\S+:(\d+)", re.MULTILINE)
 _FRONTEND = re.compile(r"^(frontend http_frontend\n\s*bind .*\n)", re.MULTILINE)
+_SERVICE = re.compile(r"^\s*acl is_\S+ path /([\w.-]+)\s*$", re.MULTILINE)
+_DEFAULT = re.compile(r"^(backend default_backend\s*\n)", re.MULTILINE)
+_HERE = ("127.0.0.1", "localhost", "::1")
 
 # x-request-start is how replicas know how long a request has waited for them. The second header saves the
 # replica a task per request: an answer takes milliseconds, so nobody needs to be told that a client has left.
 _HEADERS = """    http-request set-header x-request-start %[date(0,us)]
     http-request set-header x-request-disconnect-disabled ?1
+"""
+
+# gRPC comes to the same port as HTTP/2 and goes on as HTTP/1.1 with trailers. The name of the service that is called is
+# the first field of every request's message (after 5 bytes of framing); it becomes the first part of the path, as in
+# HTTP. A message without it (is this server well? what does it offer?) may go to any service.
+_GRPC_CALL = """    acl is_grpc req.hdr(content-type) -m beg application/grpc
+    acl is_grpc_stream path_beg /grpc.reflection.
+    http-request wait-for-body time 10s at-least 300 if is_grpc !is_grpc_stream
+    http-request set-var(txn.called) req.body,bytes(5),protobuf(1) if is_grpc !is_grpc_stream
+    http-request set-path /%[var(txn.called),url_enc]%[path] if is_grpc { var(txn.called) -m found } \
+!{ var(txn.called) -m beg eagleray.v1. }
+"""
+_GRPC_ANY = "    http-request set-path %s%%[path] if is_grpc { path_beg /grpc. }\n"
+_GRPC_NOBODY = """    http-request return status 200 hdr content-type application/grpc hdr grpc-status 5 \
+hdr grpc-message "%s" if { req.hdr(content-type) -m beg application/grpc }
 """
 
 _PROBLEM = '{"type":"about:blank","title":"%s","status":%d,"detail":"%s"}'
@@ -45,7 +63,22 @@ def narrowed(config: str, *, host: str = "127.0.0.1") -> str:
     config = _LOG_LINE.sub("", config)
     config = _IDLE_OPTION.sub("", config)
     config = _NOT_FOUND.sub(lambda m: f"{m[1]} content-type application/problem+json string '{_NO_SERVICE}'", config)
-    return config if "x-request-start" in config else _FRONTEND.sub(lambda m: m[1] + _HEADERS, config)
+    if "x-request-start" in config:
+        return config
+    return _FRONTEND.sub(lambda m: m[1] + _HEADERS, _with_grpc(config, host))
+
+
+def _with_grpc(config: str, host: str) -> str:
+    """`config` with calls of gRPC sent to the service they name.
+
+    Who names none that is there is told those that are, where only this machine can ask.
+    """
+    names = sorted(name for name in set(_SERVICE.findall(config)) if "--" not in name)
+    rules = _GRPC_CALL + (_GRPC_ANY % f"/{names[0]}" if names else "")
+    known = f"; known: {', '.join(names)}" if names and host in _HERE else ""
+    nobody = _GRPC_NOBODY % f"no service '%[var(txn.called),url_enc]'{known}"
+    config = _DEFAULT.sub(lambda m: m[1] + nobody, config)
+    return _FRONTEND.sub(lambda m: m[1] + rules, config)
 
 
 def binary() -> str | None:

@@ -42,7 +42,8 @@ def _short_way(app: AsgiApp, long_way: Any, options: Any) -> ShortWay | None:
 
         replica = long_way.__self__
         elsewhere = replica._user_callable_wrapper._run_user_code_in_separate_thread  # a loop that is not this one
-        if elsewhere or options.root_path or options.middlewares or options.ssl_keyfile:
+        others = [one for one in options.middlewares or () if not getattr(one.cls, "IS_IN_FRONT", False)]
+        if elsewhere or options.root_path or others or options.ssl_keyfile:
             return None
         kind = RequestMetadata("", "", _request_protocol=RequestProtocol.HTTP, is_direct_ingress=True)
         return ShortWay(app, replica=replica, kind=kind)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterable
 from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .asgi import AsgiApp
+from .asgi import TRAILERS, AsgiApp
 
 # More than this is passed on at once: the socket's own buffer is what tells a fast writer to wait.
 _MOST_HELD_BYTES = 64 << 10
+_LAST_CHUNK = b"0\r\n\r\n"
 
 
+Headers = Iterable[tuple[bytes, bytes]]
 Started = tuple[asyncio.Task[None], uvicorn.Server]
 
 
@@ -45,11 +48,20 @@ def start(app: AsgiApp, listening: socket.socket, *, keep_alive_s: int = 5) -> S
     return asyncio.get_running_loop().create_task(server.serve(sockets=[listening])), server
 
 
+def become_default() -> None:
+    """Servers of uvicorn that are started in this process from now on speak as those of `start` do."""
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{JoinedProtocol.__name__}"
+
+
 class JoinedProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol on a transport that joins writes."""
+    """Uvicorn's protocol on a transport that joins writes, with trailers, which uvicorn does not write in HTTP/1.1."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast("asyncio.Transport", JoinedWrites(transport, self.loop)))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = cast("Any", {TRAILERS: cast("JoinedWrites", self.transport).end_with})
 
 
 class JoinedWrites:
@@ -60,10 +72,17 @@ class JoinedWrites:
         self._call_soon = loop.call_soon
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._trailers = b""
         self.is_closing = transport.is_closing
+
+    def end_with(self, headers: Headers) -> None:
+        """The answer whose last piece, an empty one, is sent next ends with these headers."""
+        self._trailers = b"".join(b"%b: %b\r\n" % pair for pair in headers)
 
     def write(self, data: bytes) -> None:
         """Holds the data until the turn ends, or until there is much of it."""
+        if self._trailers and data == _LAST_CHUNK:
+            data, self._trailers = b"0\r\n%b\r\n" % self._trailers, b""
         if not self._held:
             self._call_soon(self._flush)
         self._held.append(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import polars as pl
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from eagleray.functions.api_keys import ApiKeys
 from eagleray.functions.endpoint import FunctionEndpoint
 from eagleray.functions.function import Function, function
+from eagleray.functions.grpc_client import GrpcClient
 from eagleray.functions.http_app import HttpOptions
 from eagleray.runtime.errors import DefinitionError, DeploymentError, EaglerayError, InputError, NotFoundError
 from eagleray.runtime.settings import Settings
@@ -58,6 +59,16 @@ def test_it_answers_as_a_plain_call(endpoint: FunctionEndpoint) -> None:
         endpoint.call([1], x=[2])
 
 
+def test_it_answers_over_grpc_as_well(endpoint: FunctionEndpoint) -> None:
+    with GrpcClient(endpoint.grpc_address) as client:
+        assert client.call("scaled", x=[1, 2.5], scale=2) == 7.0
+        assert list(client.stream("scaled", x=[1])) == [1.0]
+        with pytest.raises(InputError, match=r"scaled: x\.0 is 'a': input should be a valid number"):
+            client.call("scaled", x=["a"])
+        with pytest.raises(NotFoundError, match="no service 'scald'"):
+            client.call("scald")
+
+
 def test_the_same_content_changes_nothing_and_is_quick(endpoint: FunctionEndpoint, serving: Settings) -> None:
     began = time.monotonic()
     assert scaled.deploy(settings=serving) == endpoint
@@ -68,6 +79,8 @@ def test_a_class_streams_its_values(serving: Settings) -> None:
     words: Function[..., str] = Words  # type: ignore[assignment] # see test_stateful
     end = words.deploy(settings=serving)
     assert list(end.stream(["a", "b"])) == ["hello, a", "hello, b"]
+    with GrpcClient(end.grpc_address) as client:
+        assert list(client.stream("words", names=["a", "b"])) == ["hello, a", "hello, b"]
     found = end.stream(["a", ""])
     assert next(found) == "hello, a"
     assert next(found) == "hello, "
@@ -105,14 +118,17 @@ def test_what_is_in_flight_is_answered_when_a_new_version_comes(serving: Setting
     wrong: list[Exception] = []
     done = threading.Event()
 
-    def client() -> None:
+    def asks(call: Callable[[], int]) -> None:
         while not done.is_set():
             try:
-                answers.append(first.call(0.01))
+                answers.append(call())
             except EaglerayError as error:
                 wrong.append(error)
 
-    threads = [threading.Thread(target=client) for _ in range(4)]
+    # A service that has just started may still be reached through Serve's own proxy only; both ways speak gRPC.
+    grpc_client = GrpcClient(first.grpc_address)
+    calls = [lambda: first.call(0.01)] * 3 + [lambda: grpc_client.call("steady", wait_s=0.01)] * 2
+    threads = [threading.Thread(target=asks, args=(call,)) for call in calls]
     for thread in threads:
         thread.start()
     second = version(2).deploy(settings=serving)
@@ -122,6 +138,7 @@ def test_what_is_in_flight_is_answered_when_a_new_version_comes(serving: Setting
     done.set()
     for thread in threads:
         thread.join()
+    grpc_client.close()
     assert not wrong
     assert set(answers) == {1, 2}
     second.stop()

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pytest
 
 from eagleray.functions.api_keys import ApiKeys
-from eagleray.functions.function_app import ARROW, function_app
+from eagleray.functions.content_types import ARROW
+from eagleray.functions.function_app import function_app
 from eagleray.functions.http_app import HttpLimits, HttpOptions
 from eagleray.functions.runner import QUICK_S, Runner
 from eagleray.runtime.call_options import CallOptions

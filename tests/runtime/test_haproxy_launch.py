@@ -56,6 +56,16 @@ def test_unknown_paths_get_a_problem_document():
     assert "Path not found" not in narrowed(WRITTEN)
 
 
+def test_calls_of_grpc_go_where_their_first_field_says():
+    served = WRITTEN.replace("    acl healthcheck", "    acl is_b path /b\n    acl is_a path /a\n    acl healthcheck")
+    config = narrowed(served.replace("is_b path /b", "is_b path /b\n    acl is_c path /a--canary"))
+    assert config.index("set-var(txn.called)") < config.index("acl healthcheck")
+    assert "set-path /a%[path] if is_grpc { path_beg /grpc. }" in config  # what names no service may go to any
+    assert '; known: a, b"' in config
+    assert "known" not in narrowed(served, host="0.0.0.0")  # strangers are told no names
+    assert narrowed(config) == config
+
+
 def test_the_launcher_stands_in_for_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     launcher = write_launcher(tmp_path)
     if launcher is None:

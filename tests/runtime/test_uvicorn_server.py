@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
+from eagleray.runtime.asgi import TRAILERS
 from eagleray.runtime.uvicorn_server import JoinedWrites, start
 
 
@@ -104,3 +105,31 @@ def test_pieces_of_a_stream_are_not_held_back():
         return await exchange(b"/events", b"last")
 
     assert b"first" in asyncio.run(run())
+
+
+def test_headers_may_follow_the_body():
+    async def trailing(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"body", "more_body": True})
+        scope["extensions"][TRAILERS]([(b"how", b"it ended"), (b"more", b"to say")])
+        await send({"type": "http.response.body", "body": b""})
+
+    async def run():
+        listening = socket.socket()
+        listening.bind(("127.0.0.1", 0))
+        task, server = start(trailing, listening)
+        while not server.started:
+            await asyncio.sleep(0.001)
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        answers = []
+        for _ in range(2):  # the connection can still be used
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            answers.append(await reader.readuntil(b"to say\r\n\r\n"))
+        server.should_exit = True
+        await task
+        writer.close()
+        return answers
+
+    first, second = asyncio.run(run())
+    assert first.endswith(b"4\r\nbody\r\n0\r\nhow: it ended\r\nmore: to say\r\n\r\n")
+    assert second.startswith(b"HTTP/1.1 200 OK\r\n")
