@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from types import MethodType, SimpleNamespace
+from typing import Any
 
 import pytest
 
-from eagleray.runtime.ray_ingress import LongWay, ShortWay, _bound
+from eagleray.runtime.ray_ingress import LongWay, ShortWay, _bound, _short_way
 
 KIND = "a request"
 
@@ -103,3 +105,18 @@ def test_a_taken_port_is_told_as_serve_expects_it():
         with pytest.raises(RuntimeError, match="cannot listen on") as raised:
             _bound("127.0.0.1", taken.getsockname()[1])
         assert isinstance(raised.value.__cause__, OSError)
+
+
+def test_what_stands_before_every_port_anyway_does_not_ask_for_the_long_way():
+    pytest.importorskip("ray.serve")
+
+    class Ours:
+        IS_IN_FRONT = True
+
+    replica: Any = Replica()
+    replica._user_callable_wrapper = SimpleNamespace(_run_user_code_in_separate_thread=False)
+    long_way = MethodType(Replica._direct_ingress_asgi, replica)
+    for middlewares, is_short in (([], True), ([Ours], True), ([Ours, Replica], False), (None, True)):
+        wrapped = None if middlewares is None else [SimpleNamespace(cls=one) for one in middlewares]
+        options = SimpleNamespace(root_path="", middlewares=wrapped, ssl_keyfile=None)
+        assert (_short_way(nothing, long_way, options) is not None) == is_short
