@@ -56,6 +56,8 @@ def serve(folder: Path, *, haproxy: str | None, ports: tuple[int, int, int]) -> 
         "RAY_SERVE_LOG_TO_STDERR": "1",
         # A request that waits for the first replica is told to the autoscaler by the handle that holds it.
         "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5",
+        # A proxy that is not up by then is killed, and with it the start of Serve: 5 s are little on a busy machine.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
         # A stopping replica finishes what it has, and stays until a replaced proxy has closed its idle connections
         # (within 1 s, below); the default of half a minute is for load balancers in other places.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1.5",
