@@ -1,6 +1,8 @@
 # Two commands matter: `make demo` and `make test`. Both install into .venv first (once).
 PYTHON ?= python3
 VENV := .venv
+# Processes that test at once: they mostly wait, for Ray and Serve, so there may be more of them than cores.
+WORKERS ?= 3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -10,7 +12,7 @@ demo: $(STAMP)
 	@$(BIN)/eagleray demo $(ARGS)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP) types
 	@$(BIN)/ruff format --check .

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import logging
 import os
 import secrets
@@ -18,11 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import haproxy_launch, lasting, ray_environment, ray_guardian, ray_join
+from . import haproxy_launch, lasting, ray_environment, ray_guardian, ray_join, ray_start
 from .errors import ServerUnavailable, StorageError
 from .ray_environment import LOOPBACK
 from .settings import Settings
@@ -170,7 +169,7 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
         _set_environment(folder, token, settings.serve_host)
         import ray
 
-        with ray_join.quiet(), _own_agent_port():
+        with ray_join.quiet(), ray_start.own_agent_port(free_port()), ray_start.patience():
             ray.init(
                 address="local",
                 num_cpus=num_cpus,
@@ -193,23 +192,10 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
         stop()
         if "timed out during startup" in str(error):
             raise ServerUnavailable(
-                "Ray did not come up within half a minute: is this machine overloaded? Try again when it is calmer"
+                "Ray did not come up within two minutes: is this machine overloaded? Try again when it is calmer"
             ) from error
         raise
     _session.dashboard_url = f"http://{LOOPBACK}:{dashboard_port}" if dashboard_port else None
-
-
-@contextlib.contextmanager
-def _own_agent_port() -> Iterator[None]:
-    """A free port for the agent that runs jobs: ray.init has no word for it, and two Rays would want the same one."""
-    from ray._private import parameter
-
-    whole = parameter.RayParams
-    vars(parameter)["RayParams"] = functools.partial(whole, dashboard_agent_listen_port=free_port())
-    try:
-        yield
-    finally:
-        vars(parameter)["RayParams"] = whole
 
 
 def _set_environment(folder: Path, token: Path, serve_host: str) -> None:

@@ -10,6 +10,29 @@ import pytest
 
 from eagleray.runtime.settings import Settings
 
+# Files whose tests start a Ray, or a whole demo, in processes of their own: they mostly wait, and take longest.
+OWN_PROCESSES = ("test_job.py", "test_demo.py", "test_notebooks.py", "test_readme.py", "test_ray_cluster.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Shares the files out among the workers of `make test`: a worker's Ray takes 10 s and a gigabyte, so all that
+    needs Serve goes to one worker and all that needs Ray alone to another, both first; the others take the rest."""
+    if not hasattr(config, "workerinput"):
+        return
+    serving = {item.path for item in items if "serving" in getattr(item, "fixturenames", ())}
+    on_ray = {item.path for item in items if "ray_cluster" in getattr(item, "fixturenames", ())}
+
+    def group(path: Path) -> str:
+        return "serve" if path in serving else "ray" if path in on_ray else f"{path.parent.name}/{path.name}"
+
+    def turn(path: Path) -> int:
+        return 0 if path in serving else 1 if path in on_ray else 2 if path.name in OWN_PROCESSES else 3
+
+    items.sort(key=lambda item: turn(item.path))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item.path)))
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _heeded_interrupts() -> None:
