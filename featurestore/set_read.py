@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .columns import Column, listed, put_numbers
 from .finalize import Values, finalize
-from .packed import Opener, foreign
+from .packed import Opener, foreign, straight
 from .row_codec import has_tail, unpack_tail, vector_size
 from .states import decode
 from .tiles import window_state
@@ -101,7 +101,8 @@ class SetRows:
     @cached_property
     def moments_us(self) -> NDArray[np.int64]:
         """The moment each row is true of: when it was asked, or just after a newest event that is later."""
-        moments: NDArray[np.int64] = np.maximum(self._asked_us(), self._opened.head["max_ts_us"] + 1)
+        newest = self._opened.table("<i8", self._plan.opener.places["max_ts_us"], 1)[:, 0]
+        moments: NDArray[np.int64] = np.maximum(self._asked_us(), newest + 1)
         return moments
 
     def fill(self, matrix: NDArray[np.float64]) -> None:
@@ -114,8 +115,8 @@ class SetRows:
                 numbers[nulls[:, run.first : run.first + len(run.names)]] = np.nan
             matrix[:, run.places] = numbers
         for stack, values in self._stacks:
-            numbers = values.values if values.present.all() else np.where(values.present, values.values, np.nan)
             rows, places = self._plan.stacked[stack]
+            numbers = values.values if values.present.all() else np.where(values.present, values.values, np.nan)
             matrix[:, places] = numbers.reshape(stack.windows, len(matrix))[rows].T
         for name, column in self._lists.items():
             put_numbers(matrix, self._plan.places[name], column)
@@ -232,12 +233,6 @@ class SetRows:
                 except (ValueError, struct.error) as error:
                     raise foreign() from error
         return made
-
-
-def straight(places: list[int]) -> slice | list[int]:
-    """The places as a slice where they follow one another: numpy takes it faster."""
-    run = slice(places[0], places[0] + len(places))
-    return run if places == list(range(run.start, run.stop)) else places
 
 
 def _without(column: list[object], null: NDArray[np.bool_]) -> list[object]:

@@ -17,7 +17,7 @@ from .fields import Column, Fields
 from .finalize import Values, finalize
 from .fixed_point import Fixed
 from .layout import LISTED, SUMS, Field, Layout, WindowedFeature
-from .packed import Opened
+from .packed import Opened, straight
 from .states import slot_dtype
 from .windows import Window
 
@@ -42,17 +42,12 @@ class Stack:
 class Group:
     """Windows whose rings have the same fields, each with its ring; and what is computed of them."""
 
-    rings: Int64s
+    rings: slice | list[int]
     lengths_us: Int64s  # windows x 1, as the granularities
     granularities_us: Int64s
     slot_bytes: int
     fields: tuple[tuple[int, Field], ...]  # each with its first byte in a slot
     stacks: tuple[Stack, ...]
-
-    def steps(self, count: int) -> Int64s:
-        """0, 1, 2 ... slots on, in bytes."""
-        steps: Int64s = np.arange(0, count * self.slot_bytes, self.slot_bytes)
-        return steps
 
 
 class WindowPlan:
@@ -62,7 +57,7 @@ class WindowPlan:
         by_fields: dict[tuple[Field, ...], list[WindowedFeature]] = {}
         for feature in wanted:
             by_fields.setdefault(layout.rings[feature.ring].fields, []).append(feature)
-        self._sizes = np.array([slot_dtype(ring).itemsize for ring in layout.rings], dtype=np.int64)
+        self._sizes = np.array([[slot_dtype(ring).itemsize] for ring in layout.rings], dtype=np.int64)
         self._groups = tuple(_group(layout, features) for features in by_fields.values())
 
     @property
@@ -82,15 +77,16 @@ class WindowPlan:
                 yield stack, values
 
     def _begins(self, opened: Opened) -> tuple[Int64s, Int64s]:
-        """Where each key's tiles of each ring begin in the joined values, and how many they are."""
-        counts = opened.tile_counts().astype(np.int64)
+        """Rings x keys: where the tiles begin in the joined values, and how many they are."""
+        counts = np.array(opened.tile_counts().T, dtype=np.int64, order="C")
+        blocks = counts * self._sizes
+        ends = blocks.cumsum(axis=0)
         lengths = np.fromiter(map(len, opened.values), dtype=np.int64, count=len(opened))
-        ends = (counts * self._sizes).cumsum(axis=1)
         first = opened.body_begins()
-        opened.check(first + ends[:, -1], lengths)
-        begins = ends - counts * self._sizes
-        begins += (lengths.cumsum() - lengths + first)[:, None]
-        return begins, counts
+        opened.check(first + ends[-1], lengths)
+        ends += lengths.cumsum() - lengths + first
+        ends -= blocks
+        return ends, counts
 
 
 def _group(layout: Layout, features: Sequence[WindowedFeature]) -> Group:
@@ -108,7 +104,7 @@ def _group(layout: Layout, features: Sequence[WindowedFeature]) -> Group:
         if field in needed
     ]
     return Group(
-        rings=np.array([ring for _, ring in windows]),
+        rings=straight([ring for _, ring in windows]),
         lengths_us=np.array([[window.length_us] for window, _ in windows]),
         granularities_us=np.array([[window.granularity_us] for window, _ in windows]),
         slot_bytes=slot.itemsize,
@@ -128,10 +124,12 @@ def _merged(group: Group, whole: bytes, begins: Int64s, counts: Int64s, q_us: In
     """The state of each window of each key."""
     oldest = ((q_us - group.lengths_us) // group.granularities_us).ravel()
     size = group.slot_bytes
-    runs = counts[:, group.rings].T.ravel()
+    runs = counts[group.rings].ravel()
     ends = runs.cumsum()
-    places = (begins[:, group.rings].T.ravel() - size * (ends - runs)).repeat(runs)
-    places += group.steps(len(places))
+    total = int(ends[-1]) if len(ends) else 0
+    # Every slot's place: where its run begins, and a step for each slot of the run before it.
+    places = (begins[group.rings].ravel() - size * (ends - runs)).repeat(runs)
+    places += np.arange(0, total * size, size)
     codes = np.arange(len(runs)).repeat(runs)
     # A view of every byte as if a slot began there: picking from it copies just the slots that are asked for, and
     # whole, since copying records goes field by field.
