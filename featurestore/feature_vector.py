@@ -34,7 +34,8 @@ class FeatureVector:
 
     `request` gives the types of columns that come with the request (or stand beside the label) and become
     features themselves. `event_time` names the column that says when: required offline; online the clock is
-    asked when it is None. `@vector.on_demand` adds features computed from the request and those read.
+    asked when it is None. A share `log_sample` of what is read online is kept for `store.audit`.
+    `@vector.on_demand` adds features computed from the request and those read.
     """
 
     name: str
@@ -42,6 +43,7 @@ class FeatureVector:
     request: Mapping[str, str] = field(default_factory=dict)
     event_time: str | None = None
     label: str | None = None
+    log_sample: float = 0.0
     _on_demand: list[tuple[Transform, tuple[str, ...]]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )
@@ -50,6 +52,8 @@ class FeatureVector:
         object.__setattr__(self, "features", tuple(self.features))
         object.__setattr__(self, "request", dict(self.request))
         check_schema(self.name, self.request)
+        if not 0.0 <= self.log_sample <= 1.0:
+            raise DefinitionError(f"{self.name}: log_sample={self.log_sample} is no share; give one from 0.0 to 1.0")
         for text in self.features:
             self._parse(text)
         for text in self.features:

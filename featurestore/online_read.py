@@ -98,12 +98,18 @@ class Readers:
         self._kept: dict[int, VectorReader] = {}
 
     def of(
-        self, vector: FeatureVector, applied_of: Callable[[str], AppliedSet], online: Callable[[], OnlineStore]
+        self,
+        vector: FeatureVector,
+        applied_of: Callable[[str], AppliedSet],
+        online: Callable[[], OnlineStore],
+        *,
+        listener: Callable[[Sequence[Wanted]], Callable[[OnlineResult], None] | None] = lambda _: None,
     ) -> VectorReader:
         """A reader of this vector against the active versions; raises `FeatureSetNotFound`, `FeatureNotFound`."""
         kept = self._kept.get(id(vector))
         if kept is None or not kept.reads(vector, applied_of):
             while len(self._kept) >= MOST_READERS:
                 self._kept.pop(next(iter(self._kept)), None)
-            kept = self._kept[id(vector)] = VectorReader(vector, resolve(vector, applied_of), online())
+            wanted = resolve(vector, applied_of)
+            kept = self._kept[id(vector)] = VectorReader(vector, wanted, online(), listener=listener(wanted))
         return kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cached_property, partial
@@ -33,8 +33,8 @@ from .stream import LEASE_S, Stream
 from .stream_status import StreamStatus
 from .streams import Streams
 from .training_set import TrainingSet
-from .vector_log import VectorLog
-from .wanted import resolve
+from .vector_log import VectorLog, VectorLogs
+from .wanted import Wanted, resolve
 from .worker import Stores
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class FeatureStore:
     def __init__(self, settings: Settings | None = None, *, now_us: Callable[[], int] = wall_clock_us) -> None:
         self.settings = settings or Settings.from_env()
         self._now_us = now_us
-        self._vector_logs: list[VectorLog] = []
+        self._vector_logs = VectorLogs()
         self._applied: dict[str, AppliedSet] = {}
         self._readers = Readers()
 
@@ -184,13 +184,20 @@ class FeatureStore:
         """The newest rows that were put aside, with the reasons."""
         return self.streams.log(self.get(name)).buried(most=most)
 
-    def vector_reader(self, vector: FeatureVector, *, log_sample: float = 0.0) -> VectorReader:
-        """The vector, checked and compiled for many online reads; a share `log_sample` of them is kept for `audit`."""
-        if not log_sample:
-            return self._readers.of(vector, self.get, lambda: self._online)
+    def vector_reader(self, vector: FeatureVector, *, log_sample: float | None = None) -> VectorReader:
+        """The vector, checked and compiled for many online reads.
+
+        A share `log_sample` of them (the vector's own unless said) is kept for `audit`.
+        """
+
+        def listener(wanted: Sequence[Wanted]) -> VectorLog | None:
+            sample = vector.log_sample if log_sample is None else log_sample
+            return self._vector_logs.of(vector.name, wanted, lambda: self._offline, sample=sample)
+
+        if log_sample is None:
+            return self._readers.of(vector, self.get, lambda: self._online, listener=listener)
         wanted = resolve(vector, self.get)
-        self._vector_logs.append(VectorLog(vector.name, wanted, self._offline, sample=log_sample))
-        return VectorReader(vector, wanted, self._online, listener=self._vector_logs[-1])
+        return VectorReader(vector, wanted, self._online, listener=listener(wanted))
 
     def get_online_features(self, vector: FeatureVector, rows: Requested) -> OnlineResult:
         """The vector's features for each request (rows, or a mapping of columns), in one round trip."""
@@ -224,8 +231,7 @@ class FeatureStore:
 
     def audit(self, *, since: datetime | None = None, most: int | None = None) -> Audit:
         """Computes logged vectors again from the offline tables, by what each had seen, and compares bit for bit."""
-        for kept in self._vector_logs:
-            kept.flush()
+        self._vector_logs.flush()
         return self._past.audit(since=since, most=most)
 
     def erase(
@@ -236,8 +242,7 @@ class FeatureStore:
         From every version's offline table (also what pins stand for: a set rebuilt from them is without it), the online
         store, the log, dead letters and logged vectors. Its events from before do not count when they come again.
         """
-        for kept in self._vector_logs:
-            kept.flush()
+        self._vector_logs.flush()
         name = feature_set.name if isinstance(feature_set, FeatureSet) else feature_set
         sets = sets_with(entity, self.feature_sets()) if name is None else [self.get(name)]
         return self._past.erase(sets, entity, reason=reason, by=by)
@@ -249,8 +254,7 @@ class FeatureStore:
     def close(self) -> None:
         """Gives the connections back; the embedded server stays for this process's other users, until it ends."""
         self._readers = Readers()
-        while self._vector_logs:
-            self._vector_logs.pop().close()
+        self._vector_logs.close()
         self.streams.close()
         self.__dict__.pop("_registry", None)
         for name in ("_client", "_online", "_catalog"):

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
@@ -135,3 +135,31 @@ class VectorLog:
 def told(value: object) -> str:
     """As JSON, the same text for the same bits."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+class VectorLogs:
+    """The logs of one store, one a vector and share; nothing is kept for a share of 0."""
+
+    def __init__(self) -> None:
+        self._logs: dict[tuple[object, ...], VectorLog] = {}
+
+    def of(
+        self, vector: str, wanted: Sequence[Wanted], offline: Callable[[], OfflineStore], *, sample: float
+    ) -> VectorLog | None:
+        """The log that takes this share of the vector's answers."""
+        if not sample:
+            return None
+        key = (vector, sample, *((item.applied.full_name, item.refs) for item in wanted))
+        if key not in self._logs:
+            self._logs[key] = VectorLog(vector, wanted, offline(), sample=sample)
+        return self._logs[key]
+
+    def flush(self) -> None:
+        """Writes what waits; raises `StorageError` and keeps it."""
+        for log in self._logs.values():
+            log.flush()
+
+    def close(self) -> None:
+        """Writes what waits and stops."""
+        while self._logs:
+            self._logs.popitem()[1].close()

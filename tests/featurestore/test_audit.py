@@ -18,6 +18,7 @@ from eagleray.featurestore.feature_set import FeatureSet
 from eagleray.featurestore.feature_vector import FeatureVector
 from eagleray.featurestore.store import FeatureStore
 from eagleray.featurestore.vector_log import vectors_table
+from eagleray.runtime.errors import DefinitionError
 from eagleray.runtime.settings import Settings
 
 CARDS = FeatureSet(
@@ -122,6 +123,17 @@ def test_a_share_is_kept_and_the_rest_is_not(store: FeatureStore) -> None:
         reader.get([ASKED[0]])
     assert 50 * 2 < store.audit().checked < 160 * 2
     assert store.audit() == store.audit()
+
+
+def test_a_vector_says_itself_what_is_kept(store: FeatureStore) -> None:
+    kept = FeatureVector("kept", ["cards:*"], log_sample=1.0)
+    for _ in range(3):
+        store.get_online_features(kept, ASKED)
+        store.vector_reader(kept, log_sample=0.0).get(ASKED)
+    assert store.audit().checked == 18
+    assert len(store._vector_logs._logs) == 1
+    with pytest.raises(DefinitionError, match="log_sample=2 is no share"):
+        FeatureVector("v", ["cards:*"], log_sample=2)
 
 
 def test_nothing_logged_is_nothing_checked(store: FeatureStore) -> None:
