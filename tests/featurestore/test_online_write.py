@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from eagleray.featurestore import plain_step
 from eagleray.featurestore.aggregates import Aggregate
 from eagleray.featurestore.engine import Events, advance
 from eagleray.featurestore.entity import Entity
@@ -45,12 +46,21 @@ def frame(rows: list[tuple[object, ...]], first: int) -> pl.DataFrame:
     )
 
 
-@pytest.mark.parametrize("schema", [SCHEMA, {"x": "float64", "n": "int32"}], ids=["all", "numbers"])
+NUMBERS = {"x": "float64", "n": "int32"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "few"), [(SCHEMA, FEW), (NUMBERS, FEW), (NUMBERS, 0)], ids=["all", "few numbers", "many numbers"]
+)
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.tuples(st.lists(event, min_size=1, max_size=6), st.integers(0, 3)), min_size=1, max_size=4))
 def test_a_set_without_windows_steps_as_any_set(
-    schema: dict[str, str], batches: list[tuple[list[tuple[object, ...]], int]]
+    monkeypatch: pytest.MonkeyPatch,
+    schema: dict[str, str],
+    few: int,
+    batches: list[tuple[list[tuple[object, ...]], int]],
 ) -> None:
+    monkeypatch.setattr(plain_step, "FEW", few)
     layout = FeatureSet("f", [Entity("k", "int64")], "ts", schema).layout
     step = PlainStep(layout)
     stored: dict[int, bytes] = {}
