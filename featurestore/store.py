@@ -241,6 +241,7 @@ class FeatureStore:
 
         From every version's offline table (also what pins stand for: a set rebuilt from them is without it), the online
         store, the log, dead letters and logged vectors. Its events from before do not count when they come again.
+        What an ingestion that broke off has left on disk goes with the set's next one.
         """
         self._vector_logs.flush()
         name = feature_set.name if isinstance(feature_set, FeatureSet) else feature_set

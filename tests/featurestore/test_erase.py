@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -157,6 +160,28 @@ def test_an_erasure_that_broke_off_can_be_done_again(store: FeatureStore, monkey
     assert [record.done for record in store.erasures("cards")] == [False]
     assert store.erase("cards", {"card": SECRET}, reason="request")[0].events == 2
     assert counts(store)[0] == counts(store)[1] == [(0, None), (2, None)]
+
+
+def test_one_that_was_killed_half_way_can_be_done_again(store: FeatureStore) -> None:
+    store.ingest(CARDS, payments(1, 2))
+    store.push(CARDS, payments(3))
+    program = f"""
+import os, signal
+from pathlib import Path
+from eagleray import FeatureStore, Settings
+from eagleray.featurestore.delta_offline import DeltaOfflineStore
+DeltaOfflineStore.erase = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+home, offline, catalog = {str(store.settings.home)!r}, {store.settings.offline_uri!r}, {store.settings.catalog_url!r}
+with FeatureStore(Settings(home=Path(home), offline_uri=offline, catalog_url=catalog)) as store:
+    store.erase("cards", {{"card": {SECRET!r}}}, reason="request")
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    assert [record.done for record in store.erasures("cards")] == [False]
+    (record,) = store.erase("cards", {"card": SECRET}, reason="request")  # whoever the leases still belong to
+    assert (record.events, record.done) == (2, True)
+    with store.stream(CARDS):
+        pass
+    assert counts(store) == ([(0, None), (3, None)], [(0, None), (3, None)])
 
 
 def test_what_cannot_be_erased_is_said(store: FeatureStore) -> None:
