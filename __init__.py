@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from eagleray.functions.job import Job
     from eagleray.functions.model import Model
     from eagleray.functions.model_registry import ModelRegistry
+    from eagleray.functions.schedule import Schedule
     from eagleray.functions.tracked_run import TrackedRun
     from eagleray.graphs.endpoint import Endpoint
     from eagleray.graphs.graph import Graph
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from eagleray.runtime.progress import track
     from eagleray.runtime.resources import Resources
     from eagleray.runtime.retries import Retries
+    from eagleray.runtime.schedule import Timing
     from eagleray.runtime.secret import Secret
     from eagleray.runtime.session import session
     from eagleray.runtime.settings import Settings
@@ -87,10 +89,12 @@ __all__ = [
     "Retries",
     "Rule",
     "Scale",
+    "Schedule",
     "Secret",
     "ServerUnavailable",
     "Settings",
     "StorageError",
+    "Timing",
     "TrackedRun",
     "automl",
     "current_run",
@@ -136,10 +140,12 @@ _HOMES = {
     "Retries": "eagleray.runtime.retries",
     "Rule": "eagleray.featurestore.rules",
     "Scale": "eagleray.autoscaling.scale",
+    "Schedule": "eagleray.functions.schedule",
     "Secret": "eagleray.runtime.secret",
     "ServerUnavailable": "eagleray.runtime.errors",
     "Settings": "eagleray.runtime.settings",
     "StorageError": "eagleray.runtime.errors",
+    "Timing": "eagleray.runtime.schedule",
     "TrackedRun": "eagleray.functions.tracked_run",
     "current_run": "eagleray.functions.current_run",
     "function": "eagleray.functions.function",

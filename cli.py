@@ -18,6 +18,7 @@ from eagleray.functions import (
     typer_models,
     typer_run,
     typer_runs,
+    typer_schedules,
     typer_serve,
     typer_services,
     typer_versions,
@@ -51,6 +52,7 @@ typer_services.register(app)
 typer_versions.register(app)
 app.command(context_settings=typer_run.HANDED_ON)(typer_jobs.submit)
 app.add_typer(typer_jobs.app, name="jobs")
+app.add_typer(typer_schedules.app, name="schedule")
 
 
 def main() -> None:

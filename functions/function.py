@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from ..runtime.errors import DefinitionError
@@ -17,9 +18,11 @@ from .spec import FunctionSpec, Options
 if TYPE_CHECKING:
     from ..runtime.ray_actors import Actors
     from ..runtime.ray_tasks import ObjectRef, Tasks
+    from ..runtime.schedule import CatchUp, Overlap
     from .endpoint import FunctionEndpoint
     from .http_app import HttpOptions
     from .job import Job
+    from .schedule import Schedule
     from .sweep import Sweep
     from .sweep_options import Space, SweepWords
     from .tracked import Tracked, TrackOptions
@@ -163,6 +166,29 @@ class Function(Generic[P, R]):
         from .job import submit
 
         return submit(self, self.spec, args, kwargs)
+
+    def schedule(
+        self,
+        *args: Any,
+        every: str | None = None,
+        name: str | None = None,
+        timezone: str | None = None,
+        catch_up: CatchUp | None = None,
+        overlap: Overlap | None = None,
+        **kwargs: Any,
+    ) -> Schedule:
+        """Runs it at its times, as a job each: `fn.schedule("0 * * * *", x)` or `fn.schedule(x, every="10m")`.
+
+        For `timezone`, `catch_up` and `overlap` see `eagleray.Timing`, which may also be given first, in place of all
+        of these keywords. The schedule is kept in the catalog and goes on when Ray starts again; the same `name`
+        (default: the function's) replaces it, unless nothing has changed. Needs a Ray that stays, as `submit` does.
+        """
+        from .schedule import Planned, schedule
+
+        words = {"every": every, "name": name, "timezone": timezone, "catch_up": catch_up, "overlap": overlap}
+        given = {word: value for word, value in words.items() if value is not None}
+        plan = Planned.of(self, self.spec.name, args, given)
+        return schedule(self, self.spec, replace(plan, kwargs={**plan.kwargs, **kwargs}))
 
     def close(self) -> None:
         """Ends the warm workers of a class; a later call starts new ones."""

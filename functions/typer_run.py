@@ -88,7 +88,9 @@ def called(context: typer.Context, target: str, **own: Any) -> Call:
     except FlagError as error:
         print(f"eagleray: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
-    return Call(found, signature, args, kwargs, {**own, **late})
+    for name, value in late.items():
+        own[name] = [*own[name], *value] if isinstance(value, list) else value
+    return Call(found, signature, args, kwargs, own)
 
 
 def belated(context: typer.Context, taken: Collection[str]) -> tuple[list[str], dict[str, Any]]:
@@ -114,5 +116,7 @@ def belated(context: typer.Context, taken: Collection[str]) -> tuple[list[str], 
         elif not equals and not left:
             raise typer.BadParameter(f"{flag} takes a value")
         else:
-            own[option.name] = option.process_value(context, text if equals else left.pop(0))
+            text = text if equals else left.pop(0)
+            value = option.process_value(context, (text,) if option.multiple else text)
+            own[option.name] = [*own.get(option.name, []), *value] if option.multiple else value
     return words, own

@@ -20,14 +20,15 @@ from .settings import Settings
 @contextmanager
 def found_by_others(settings: Settings, *, num_cpus: int | None = None) -> Iterator[None]:
     """Ray and the embedded server, while the block runs, for every process of this home; the caller holds its lock."""
-    home = settings.home
+    home, settings = settings.home, replace(settings, ray_address=None)
     lasting.note_path(home).unlink(missing_ok=True)  # what a killed one left behind
     try:
-        with session(replace(settings, ray_address=None), num_cpus=num_cpus, dashboard=True) as up:
+        with session(settings, num_cpus=num_cpus, dashboard=True) as up:
             if settings.redis_url is None:
                 valkey_server.ensure(home)
             address, environment = ray_cluster.joining()
             lasting.publish(home, lasting.Lasting(address, up.dashboard_url or "", os.getpid(), environment))
+            _resume_schedules(settings)
             yield
     finally:
         lasting.note_path(home).unlink(missing_ok=True)
@@ -50,6 +51,19 @@ def main(home: Path, num_cpus: int | None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
+
+
+def _resume_schedules(settings: Settings) -> None:
+    """Ray stays up also where they cannot be read."""
+    from .schedule_place import has_schedules
+
+    try:
+        if has_schedules(settings):
+            from .ray_supervisor import start
+
+            start(settings)
+    except EaglerayError as error:
+        sys.stderr.write(f"no schedule runs: {error}\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from .units import duration_us
 
 CatchUp = Literal["none", "latest", "all"]
 Overlap = Literal["skip", "allow", "queue"]
+CATCH_UPS: tuple[str, ...] = get_args(CatchUp)
+OVERLAPS: tuple[str, ...] = get_args(Overlap)
 # Nobody calls a run late that starts within a minute: so long may a restart take before the catch-up rule is asked.
 GRACE_US = 60_000_000
 # Due times decided in one go, so that a long outage of a short interval does not become one endless step.
@@ -43,8 +45,8 @@ class Timing:
     def __post_init__(self) -> None:
         if bool(self.cron) == bool(self.every):
             raise DefinitionError("a schedule takes a cron rule or an interval, for instance '0 * * * *' or every='1h'")
-        _check_word("catch_up", self.catch_up, get_args(CatchUp))
-        _check_word("overlap", self.overlap, get_args(Overlap))
+        _check_word("catch_up", self.catch_up, CATCH_UPS)
+        _check_word("overlap", self.overlap, OVERLAPS)
         _check_zone(self.timezone)
         if self.every and duration_us(self.every) < _SHORTEST_US:
             raise DefinitionError(f"every {self.every!r} is too often: the shortest interval is '1s'")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
 
-from .errors import ServerUnavailable, StorageError
+from .sql_database import Database
 
 _tables = sql.MetaData()
 _documents = sql.Table(
@@ -44,16 +41,7 @@ class Catalog:
     """Documents by kind and name; versions are immutable, and one of them is active."""
 
     def __init__(self, url: str) -> None:
-        self._url = sql.make_url(url)
-        if self._url.get_backend_name() == "sqlite" and self._url.database:
-            try:
-                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                folder = Path(self._url.database).parent
-                raise StorageError(f"cannot make {folder}: {error.strerror}; set EAGLERAY_HOME to another") from error
-        self._engine = sql.create_engine(self._url)
-        with self._translated():
-            _tables.create_all(self._engine)
+        self._database = Database(url, _tables)
 
     def put(self, kind: str, name: str, *, content_hash: str, body: dict[str, Any], activate: bool = True) -> Document:
         """Activates the version with this content, made when there is none; atomic.
@@ -84,10 +72,10 @@ class Catalog:
 
     def close(self) -> None:
         """Gives the connections back."""
-        self._engine.dispose()
+        self._database.close()
 
     def _write(self, here: sql.ColumnElement[bool], document: Document) -> None:
-        with self._translated(), self._engine.begin() as connection:
+        with self._database.writing() as connection:
             known = connection.execute(sql.select(_documents).where(here)).all()
             same = [row for row in known if row.content_hash == document.content_hash]
             version = same[0].version if same else max((row.version for row in known), default=0) + 1
@@ -100,17 +88,6 @@ class Catalog:
                 connection.execute(sql.insert(_documents).values(asdict(replace(document, version=version))))
 
     def _read(self, chosen: sql.ColumnElement[bool]) -> list[Document]:
-        with self._translated(), self._engine.connect() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(sql.select(_documents).where(chosen).order_by(_documents.c.name)).mappings()
             return [Document(**row) for row in rows]
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sql.exc.OperationalError as error:
-            where = self._url.render_as_string(hide_password=True)
-            cause = str(error.orig).splitlines()[0]
-            raise ServerUnavailable(
-                f"the catalog {where} failed: {cause}; check EAGLERAY_CATALOG_URL and the disk"
-            ) from error
