@@ -43,14 +43,14 @@ class Staging:
 
     def has(self, run: int) -> bool:
         """True when this run is written: an earlier attempt came so far."""
-        return (self.folder / f"{run:06}.json").exists()
+        return (self.folder / f"{run:012}.json").exists()
 
     def add(self, run: int, frame: pl.DataFrame, places: NDArray[np.int64], letters: Sequence[Letter]) -> None:
         """Writes one run: rows in the order of the source, each with its place (see `placing`); all or nothing."""
         order = np.argsort(places.astype(np.uint16), kind="stable")
         counts = np.bincount(places, minlength=self._partitions * BUCKETS)
         self.folder.mkdir(parents=True, exist_ok=True)
-        data = self.folder / f"{run:06}.arrow"
+        data = self.folder / f"{run:012}.arrow"
         table = frame[order].rechunk().to_arrow(compat_level=pl.CompatLevel.newest())
         try:
             with pyarrow.ipc.new_file(str(data), table.schema) as writer:
@@ -58,27 +58,29 @@ class Staging:
         except OSError as error:
             raise _refused(self.folder, error) from error
         told = {"counts": counts.tolist(), "letters": list(letters)[-LETTERS_KEPT:]}
-        _written(self.folder / f"{run:06}.json", told)
+        _written(self.folder / f"{run:012}.json", told)
 
-    def seal(self, runs: int) -> None:
-        """Declares the first `runs` runs to be all."""
-        told = [json.loads((self.folder / f"{run:06}.json").read_text())["counts"] for run in range(runs)]
+    def seal(self, runs: Sequence[int]) -> None:
+        """Declares these runs to be all, and this to be their order."""
+        counts = [json.loads((self.folder / f"{run:012}.json").read_text())["counts"] for run in runs]
         self.folder.mkdir(parents=True, exist_ok=True)
-        _written(self.folder / _SEAL, {"counts": told})
+        _written(self.folder / _SEAL, {"runs": list(runs), "counts": counts})
 
     def letters(self) -> list[Letter]:
         """The rows that were put aside, of all runs; the last ten thousand."""
-        told = [json.loads(path.read_text()) for path in sorted(self.folder.glob("??????.json")) if path.stem.isdigit()]
+        runs, _ = _sealed(str(self.folder), self._partitions)
+        told = [json.loads((self.folder / f"{run:012}.json").read_text()) for run in runs]
         return [(reason, row) for one in told for reason, row in one["letters"]][-LETTERS_KEPT:]
 
     def rows(self) -> list[int]:
         """How many rows each partition has."""
-        counts = _counts(str(self.folder), self._partitions)
+        _, counts = _sealed(str(self.folder), self._partitions)
         return [int(n) for n in counts.sum(axis=(0, 2))]
 
     def pieces(self, partition: int, *, most: int) -> list[tuple[int, int]]:
         """The partition's rows as (first, count): whole buckets together up to `most` rows, larger buckets cut."""
-        sizes = _counts(str(self.folder), self._partitions)[:, partition].sum(axis=0)
+        _, counts = _sealed(str(self.folder), self._partitions)
+        sizes = counts[:, partition].sum(axis=0)
         made: list[tuple[int, int]] = []
         first = count = 0
         for size in sizes.tolist():
@@ -98,8 +100,8 @@ class Staging:
 
 def staged_rows(folder: str, partition: int, *, partitions: int, first: int, count: int) -> pl.DataFrame:
     """`count` of a partition's rows after the `first`; raises `StorageError` when the folder is gone."""
-    counts = _counts(folder, partitions)
-    runs = counts.shape[0]
+    numbers, counts = _sealed(folder, partitions)
+    runs = len(numbers)
     ends = np.cumsum(counts[:, partition].T.ravel())  # bucket by bucket, in each run by run
     inside = np.cumsum(counts.reshape(runs, -1), axis=1)  # where places end in each run's file
     slices: list[pyarrow.RecordBatch] = []
@@ -115,7 +117,7 @@ def staged_rows(folder: str, partition: int, *, partitions: int, first: int, cou
             continue
         low, high = max(start, first), min(start + size, stop)
         if run not in opened:
-            opened[run] = _run(folder, run)
+            opened[run] = _run(folder, numbers[run])
         place = partition * BUCKETS + bucket
         at = int(inside[run, place]) - size + low - start
         slices.append(opened[run].slice(at, high - low))
@@ -126,18 +128,20 @@ def staged_rows(folder: str, partition: int, *, partitions: int, first: int, cou
 
 def _run(folder: str, run: int) -> pyarrow.RecordBatch:
     try:
-        return pyarrow.ipc.open_file(pyarrow.memory_map(f"{folder}/{run:06}.arrow")).get_batch(0)
+        return pyarrow.ipc.open_file(pyarrow.memory_map(f"{folder}/{run:012}.arrow")).get_batch(0)
     except OSError as error:
         raise _gone(folder) from error
 
 
 @lru_cache(maxsize=64)
-def _counts(folder: str, partitions: int) -> Counts:
+def _sealed(folder: str, partitions: int) -> tuple[tuple[int, ...], Counts]:
+    """The runs in their order, and how many rows of each place they have."""
     try:
-        told = json.loads((Path(folder) / _SEAL).read_text())["counts"]
+        told = json.loads((Path(folder) / _SEAL).read_text())
     except OSError as error:
         raise _gone(folder) from error
-    return np.array(told, dtype=np.int64).reshape(len(told), partitions, BUCKETS)
+    runs = tuple(told["runs"])
+    return runs, np.array(told["counts"], dtype=np.int64).reshape(len(runs), partitions, BUCKETS)
 
 
 def _written(path: Path, told: object) -> None:

@@ -12,9 +12,11 @@ import hashlib
 import itertools
 import secrets
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -67,34 +69,54 @@ class _Read:
     letters: Sequence[DeadLetter]
 
 
-def ingest(job: Ingestion, *, into: Target, settler: Settler) -> int:
-    """Stores the batch offline and online; how many rows were new (those of an ingestion that is done are not)."""
+class Crew(Protocol):
+    """Others who take part in an ingestion: they read the parts of a source, and work events through as streams do."""
+
+    def stage(self, job: Ingestion, staging: Staging) -> list[int]:
+        """Reads all parts of the source into runs of the staging folder; their numbers in the order of the rows."""
+
+    def working(self) -> AbstractContextManager[None]:
+        """It works events through for the length of the block."""
+
+
+def ingest(job: Ingestion, *, into: Target, settler: Settler, crew: Crew | None = None) -> int:
+    """Stores the batch offline and online; how many rows were new (those of an ingestion that is done are not).
+
+    With a `crew` the source's parts are read by it, and what it is to work through is all there from the start.
+    """
     known = _known_id(job)
     _sweep(job, into, settler, keep=known)
     if known is not None and into.ledger.is_done(known):
         return 0
     name = known or f"part-{secrets.token_hex(8)}"
     with file_lock(job.folder / f"{name}.lock"):
-        read = _read(job, name, into.stores.log.partitions)
-        rows = 0 if into.ledger.is_done(read.name) else _store(job, read, into, settler)
-        _staging(job, name, into.stores.log.partitions).remove()
+        partitions = into.stores.log.partitions
+        staging = Staging(job.folder / (name if crew is None else f"{name}-crew"), partitions=partitions)
+        if crew is not None and job.source.parts and not staging.is_sealed:
+            staging.seal(crew.stage(job, staging))
+        read = _read(job, name, staging, partitions)
+        rows = 0
+        if not into.ledger.is_done(read.name):
+            with contextlib.nullcontext() if crew is None else crew.working():
+                rows = _store(job, read, into, settler, ahead=crew is not None)
+        staging.remove()
     return rows
 
 
-def _store(job: Ingestion, read: _Read, into: Target, settler: Settler) -> int:
+def _store(job: Ingestion, read: _Read, into: Target, settler: Settler, *, ahead: bool) -> int:
     # All that an attempt before this one has put into the log is stored by now, and marked.
     taken = {p: into.stores.offline.taken(into.table, read.name, p) for p in read.pieces}
     waiting = [[piece for piece in pieces if piece.mark.rows > taken[p]] for p, pieces in read.pieces.items()]
-    ends: dict[int, int] = {}
+    log, ends, turns = into.stores.log, dict[int, int](), list(itertools.zip_longest(*waiting))
     total = sum(piece.height for pieces in waiting for piece in pieces)
     with counter(f"store {job.feature_set.name}", total=total) as advance:
-        for turn in itertools.zip_longest(*waiting):
-            pieces = [piece for piece in turn if piece is not None]
-            ends |= into.stores.log.append_pieces(pieces)
-            settler.reach(ends)
+        added = (([p for p in turn if p], log.append_pieces([p for p in turn if p])) for turn in turns)
+        for pieces, reached in list(added) if ahead else added:
+            ends |= reached
+            settler.reach(reached)
             advance(sum(piece.height for piece in pieces))
         settler.settle(ends)
-    into.stores.log.bury(read.letters)
+    log.bury(read.letters)
     into.ledger.note(read.name, source=job.source.name, rows=sum(p.height for ps in read.pieces.values() for p in ps))
     return total
 
@@ -104,18 +126,29 @@ def _sweep(job: Ingestion, into: Target, settler: Settler, *, keep: str | None) 
     with contextlib.ExitStack() as locks:
         dead = []
         for folder in job.folder.iterdir() if job.folder.is_dir() else ():
-            if not folder.is_dir() or folder.name == keep:
+            owner = folder.name.removesuffix("-crew")
+            if not folder.is_dir() or owner == keep:
                 continue
-            if locks.enter_context(file_lock(job.folder / f"{folder.name}.lock", wait=False)):
+            if locks.enter_context(file_lock(job.folder / f"{owner}.lock", wait=False)):
                 dead.append(Staging(folder, partitions=into.stores.log.partitions))
         settler.settle(into.stores.log.ends())
         for staging in dead:
             staging.remove()
 
 
-def _read(job: Ingestion, name: str, partitions: int) -> _Read:
+def stage(job: Ingestion, part: Source, staging: Staging, *, partitions: int, first: int) -> list[int]:
+    """Reads one part of a source into runs numbered from `first`; those that are there already stay."""
+    runs = []
+    for run, chunk in enumerate(part.chunks(), first):
+        if not staging.has(run):
+            accepted = accept(job.feature_set, _before(chunk, job), now_us=job.now_us)
+            _stage(staging, run, accepted, job, partitions)
+        runs.append(run)
+    return runs
+
+
+def _read(job: Ingestion, name: str, staging: Staging, partitions: int) -> _Read:
     """Reads and checks the whole source."""
-    staging = _staging(job, name, partitions)
     if staging.is_sealed:
         return _staged(staging, name, partitions)
     fingerprint = Fingerprint() if job.source.identity is None and job.ingest_id is None else None
@@ -140,17 +173,13 @@ def _read(job: Ingestion, name: str, partitions: int) -> _Read:
         return _Read(name, _inline(job, held.frame, name, partitions), held.letters)
     if held is not None:
         _stage(staging, runs - 1, held, job, partitions)
-    staging.seal(runs)
+    staging.seal(range(runs))
     return _staged(staging, name, partitions)
 
 
 def _stage(staging: Staging, run: int, accepted: Accepted, job: Ingestion, partitions: int) -> None:
     where = places(job.feature_set.entities, accepted.frame, partitions)
     staging.add(run, accepted.frame, where, [(letter.reason, letter.row) for letter in accepted.letters])
-
-
-def _staging(job: Ingestion, name: str, partitions: int) -> Staging:
-    return Staging(job.folder / name, partitions=partitions)
 
 
 def _staged(staging: Staging, name: str, partitions: int) -> _Read:

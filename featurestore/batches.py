@@ -7,10 +7,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
-from ..runtime.errors import DefinitionError, FeatureSetNotFound
-from .backfill import Ingestion, Target, ingest
+from ..runtime import ray_cluster
+from ..runtime.errors import DefinitionError, FeatureSetNotFound, InputError, did_you_mean
+from .backfill import Crew, Ingestion, Target, ingest
 from .catalog import KIND, AppliedSet
+from .engine_choice import Engine
 from .feature_set import FeatureSet
 from .ledger import CatalogLedger
 from .registry import Registry
@@ -19,6 +22,7 @@ from .sources import Source
 from .succession import Former, declared
 from .worker import Stores
 
+RAY_BYTES = 1 << 30
 FILLING = "filling"  # the catalog's kind of how far one version has taken over another
 
 
@@ -30,6 +34,7 @@ class Batches:
     folder: Path
     now_us: Callable[[], int]
     stores: Callable[[AppliedSet], Stores]
+    crew: Callable[[FeatureSet, int], Crew]
 
     def ingest(
         self,
@@ -39,13 +44,16 @@ class Batches:
         *,
         until_us: int | None = None,
         ingest_id: str | None = None,
+        engine: Engine | None = None,
     ) -> int:
-        """Stores the source in one version; how many rows were new."""
+        """Stores the source in one version; how many rows were new. Raises `InputError` for an unknown engine."""
         job = Ingestion(feature_set, source, self.folder / applied.full_name, self.now_us(), until_us, ingest_id)
         stores = self.stores(applied)
         into = Target(stores, applied.full_name, CatalogLedger(self.registry.catalog, applied.full_name))
+        on_ray = chosen(engine, source, ray_is_up=ray_cluster.is_up()) == "ray"
+        crew = self.crew(feature_set, stores.log.partitions) if on_ray else None
         with Hands(feature_set, applied, stores) as hands:
-            return ingest(job, into=into, settler=hands)
+            return ingest(job, into=into, settler=hands, crew=crew)
 
     def succeed(self, feature_set: FeatureSet) -> int:
         """Fills this version from the one before it and then makes it the active one; how many events came over."""
@@ -90,6 +98,14 @@ class Batches:
         body = {kind: {str(partition): at for partition, at in found.items()} for kind, found in offsets.items()}
         content_hash = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         self.registry.catalog.put(FILLING, name, content_hash=content_hash, body=body)
+
+
+def chosen(engine: str | None, source: Source, *, ray_is_up: bool) -> Engine:
+    """As asked, or by size: Ray for large files where this process has one, it is never started for that."""
+    if engine is not None and engine not in get_args(Engine):
+        raise InputError(f"engine={engine!r}{did_you_mean(engine, get_args(Engine))}")
+    large = ray_is_up and len(source.parts) > 1 and source.bytes >= RAY_BYTES
+    return "ray" if engine == "ray" or (engine is None and large) else "local"
 
 
 def _numbers(offsets: Mapping[str, int]) -> dict[int, int]:

@@ -30,6 +30,7 @@ class SourceFile:
     path: str
     kind: str  # one of FILE_KINDS, or "delta"
     mark: str
+    bytes: int = 0  # 0 where that is not known
 
 
 def found_files(path: str) -> list[SourceFile]:
@@ -59,7 +60,7 @@ def found_files(path: str) -> list[SourceFile]:
         if not found:
             _kind(path)
             raise InputError(f"cannot read {path}: there is no such file, folder or match")
-    return [SourceFile(str(file), _kind(str(file)), _mark(file)) for file in found]
+    return [SourceFile(str(file), _kind(str(file)), _mark(file), file.stat().st_size) for file in found]
 
 
 def identity_of(files: Sequence[SourceFile]) -> str:

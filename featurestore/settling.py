@@ -75,12 +75,14 @@ class Hands:
         self._until(ends, self._not_saved)
 
     def _until(self, ends: Offsets, missing: Callable[[Offsets], dict[int, int]]) -> None:
-        moved = time.monotonic()
+        moved, seen = time.monotonic(), dict[int, int]()
         while behind := missing(ends):
             self._share()
             if self._stepped():
                 moved = time.monotonic()
                 continue
+            if (at := dict(self._stores.log.checkpoints())) != seen:
+                moved, seen = time.monotonic(), at
             if time.monotonic() - moved > TIMEOUT_S:
                 raise StorageError(
                     f"{self._table}: partitions {sorted(behind)} not stored after {TIMEOUT_S:g} s; is the machine "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union, cast
 
 import polars as pl
 
 from ..runtime.errors import InputError
-from .files import FILE_KINDS, file_frames, found_files, identity_of
+from .files import FILE_KINDS, SourceFile, file_frames, found_files, identity_of
 from .schema import conform
 
 if TYPE_CHECKING:
@@ -40,13 +41,15 @@ class Source:
     """Rows to ingest: `chunks` gives them as typed frames of `CHUNK_ROWS` rows (the last one has the rest).
 
     `identity` tells it from any other source before it is read, None when only its content can; `rows` is None while
-    unknown.
+    unknown. `parts` are the same rows as several sources, one after the other, where that is known beforehand.
     """
 
     name: str
     chunks: Callable[[], Iterator[pl.DataFrame]]
     identity: str | None = None
     rows: int | None = None
+    parts: tuple[Source, ...] = ()
+    bytes: int = 0  # of files on this machine
 
 
 def open_source(source: Batchable, schema: Mapping[str, str], *, owner: str) -> Source:
@@ -57,8 +60,9 @@ def open_source(source: Batchable, schema: Mapping[str, str], *, owner: str) -> 
     """
     if isinstance(source, str | Path):
         files = found_files(str(source))
-        chunks = lambda: _even(file_frames(files, schema, owner=owner))  # noqa: E731 - each reader is one expression
-        return Source(str(source), chunks, identity_of(files))
+        size = sum(file.bytes for file in files)
+        parts = tuple(Source(file.path, partial(_of_files, [file], schema, owner)) for file in files)
+        return Source(str(source), partial(_of_files, files, schema, owner), identity_of(files), None, parts, size)
     library = type(source).__module__.partition(".")[0]
     frames: Callable[[], Iterable[pl.DataFrame]]
     rows: int | None = None
@@ -85,6 +89,10 @@ def open_source(source: Batchable, schema: Mapping[str, str], *, owner: str) -> 
         )
     typed = lambda: _even(conform(frame, schema, owner=owner) for frame in frames())  # noqa: E731
     return Source(type(source).__name__, typed, None, rows)
+
+
+def _of_files(files: Sequence[SourceFile], schema: Mapping[str, str], owner: str) -> Iterator[pl.DataFrame]:
+    return _even(file_frames(files, schema, owner=owner))
 
 
 def _lazy(frame: pl.LazyFrame, schema: Mapping[str, str], *, owner: str) -> Iterator[pl.DataFrame]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..runtime.errors import DefinitionError
 from ..runtime.settings import Settings
 from .audit import Audit
-from .backfill import moment_us
+from .backfill import Crew, moment_us
 from .batches import Batches
 from .catalog import AppliedSet
 from .deployment import Deployment
@@ -96,6 +96,7 @@ class FeatureStore:
         *,
         until: datetime | str | None = None,
         ingest_id: str | None = None,
+        engine: Engine | None = None,
     ) -> int:
         """Stores a batch of any size offline and online; how many rows were new.
 
@@ -107,11 +108,13 @@ class FeatureStore:
         A batch counts once: killed and run again it goes on where it was, run again when it is done it adds nothing.
         It is known by the names, sizes and times of its files, else by its content, or by `ingest_id`. `until` leaves
         out rows at or after a moment, where a stream takes over; a stream may run meanwhile: every event counts once.
+        With `engine="ray"` tasks read the files and a worker a partition stores them; many gigabytes of files go that
+        way by themselves where this process has a Ray.
         """
         applied = self.streams.given(feature_set)
         opened = open_source(source, feature_set.input_schema, owner=feature_set.name)
         cut = moment_us(until)
-        done = self._batches.ingest(feature_set, applied, opened, until_us=cut, ingest_id=ingest_id)
+        done = self._batches.ingest(feature_set, applied, opened, until_us=cut, ingest_id=ingest_id, engine=engine)
         self.streams.derive(feature_set)
         return done
 
@@ -275,7 +278,12 @@ class FeatureStore:
     @property
     def _batches(self) -> Batches:
         folder = self.settings.home / "staged"
-        return Batches(self._registry, folder, self._now_us, self._stores)
+        return Batches(self._registry, folder, self._now_us, self._stores, self._crew)
+
+    def _crew(self, feature_set: FeatureSet, partitions: int) -> Crew:
+        from .ray_backfill import RayCrew
+
+        return RayCrew(self, feature_set, self.settings, partitions=partitions)
 
     @property
     def _past(self) -> Past:

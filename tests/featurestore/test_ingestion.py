@@ -224,7 +224,7 @@ def test_pieces_hold_every_row_of_a_partition_once(tmp_path: Path) -> None:
     staging = Staging(tmp_path / "s", partitions=2)
     for run, first in enumerate(range(0, 1000, 300)):
         staging.add(run, frame[first : first + 300], where[first : first + 300], [])
-    staging.seal(4)
+    staging.seal(range(4))
     assert sum(staging.rows()) == 1000
     for partition in (0, 1):
         pieces = staging.pieces(partition, most=150)

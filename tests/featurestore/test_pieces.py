@@ -63,7 +63,7 @@ def test_a_piece_is_one_batch_however_often_it_is_added(log: EventLog) -> None:
 def test_staged_rows_are_read_when_their_batch_is(log: EventLog, tmp_path: Path) -> None:
     staging = Staging(tmp_path / "staged", partitions=2)
     staging.add(0, frame(3), np.array([0, BUCKETS, 0]), [])
-    staging.seal(1)
+    staging.seal([0])
     held = str(staging.folder)
     log.append_pieces([Piece(Mark("i", 2), 0, 0, 2, held), Piece(Mark("i", 1), 1, 0, 1, held)])
     assert [b.frame["x"].to_list() for b in log.read({0: -1, 1: -1}, events=10)] == [[0, 2], [1]]
@@ -72,7 +72,7 @@ def test_staged_rows_are_read_when_their_batch_is(log: EventLog, tmp_path: Path)
 def test_erasing_reaches_pieces_that_wait(log: EventLog, tmp_path: Path) -> None:
     staging = Staging(tmp_path / "staged", partitions=2)
     staging.add(0, frame(3), np.array([0, 0, 0]), [])
-    staging.seal(1)
+    staging.seal([0])
     log.append_pieces([Piece(Mark("i", 3), 0, 0, 3, str(staging.folder)), Piece(Mark("j", 2), 1, 0, 2, frame(2))])
     assert [gone["x"].to_list() for gone in log.blank(pl.col("x") == 1)] == [[1], [1]]
     found = log.read({0: -1, 1: -1}, events=10)
