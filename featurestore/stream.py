@@ -16,7 +16,7 @@ from .stream_status import note_of
 from .worker import Stores, Worker
 
 LEASE_S = TTL_MS / 1000
-POLL_S = 0.05
+POLL_S, BUSY_POLL_S, BUSY_FOR_S = 0.05, 0.01, 0.5  # while events came of late, the next ones are not long in coming
 SAVE_EVERY_S = 2.0
 SAVE_AT_EVENTS = 50_000
 PACE_OVER_S = 3.0
@@ -52,7 +52,7 @@ class Stream:
         self._closing_until: float | None = None
         self._goal: Mapping[int, int] = {}
         self._failure: Exception | None = None
-        self._saved_at = time.monotonic()
+        self._saved_at = self._busy_at = time.monotonic()
         self._pace = (time.monotonic(), 0, 0.0)  # when, events by then, events a second
         self.last_error: str | None = None
         self.error_beside: Callable[[], str | None] = lambda: None  # of what feeds its log, told with its own
@@ -111,7 +111,8 @@ class Stream:
         while True:
             with self._woken:
                 if not (self._pending or self._closing_until):
-                    self._woken.wait(POLL_S)
+                    busy = time.monotonic() - self._busy_at < BUSY_FOR_S
+                    self._woken.wait(BUSY_POLL_S if busy else POLL_S)
                 closing_until, self._pending = self._closing_until, False
             try:
                 if self._round(closing=closing_until is not None):
@@ -140,6 +141,7 @@ class Stream:
             with self._woken:
                 self._events += done
                 self._pending = True
+                self._busy_at = time.monotonic()
                 self._woken.notify_all()
         finished = closing and not fed and (not done or self._reached())
         if finished:

@@ -119,7 +119,7 @@ class Streams:
             try:
                 yield stream
             finally:
-                del self._running[applied.full_name]
+                self._running.pop(applied.full_name, None)
                 ends.close()  # the intake first, so that nothing comes after what the stream still does
                 stream.close()
 
