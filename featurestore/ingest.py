@@ -78,9 +78,9 @@ def transformed(feature_set: FeatureSet, frame: pl.DataFrame) -> tuple[pl.DataFr
     good = pl.Series(np.ones(made.height, dtype=bool))
     letters: list[DeadLetter] = []
     for column, largest in feature_set.layout.largest.items():
-        beyond = made.select((pl.col(column).abs() >= largest).fill_null(False) & ~pl.col(column).is_nan())
-        bad = beyond.to_series().fill_null(False)
-        if bad.any():
+        beyond = np.abs(made[column].to_numpy()) >= largest  # a null is NaN there, and neither is beyond anything
+        if beyond.any():
+            bad = pl.Series(beyond)
             letters += buried(made.filter(bad & good), f"{column} is infinite or beyond 2**{int(math.log2(largest))}")
             good = good & ~bad
     return made, good, tuple(letters)
