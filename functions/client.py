@@ -22,19 +22,21 @@ _RETRY_S = 0.05
 class Client:
     """One endpoint, for any number of threads: a request takes an idle connection or opens one.
 
-    No proxy of the environment is ever asked.
+    No proxy of the environment is ever asked. The first of `keys` is shown to the service, or else that of the
+    environment (`EAGLERAY_API_KEYS`).
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, keys: tuple[str, ...] = ()) -> None:
+        self._keys = keys
         parts = urlsplit(url)
         self._address = (parts.hostname or "", parts.port or 80)
         self._path = parts.path.rstrip("/")
         self._idle: deque[http.client.HTTPConnection] = deque()
 
     @classmethod
-    def of(cls, url: str) -> Client:
-        """The client of this process for `url`."""
-        return _client(url)
+    def of(cls, url: str, *, keys: tuple[str, ...] = ()) -> Client:
+        """The client of this process for `url` and these keys."""
+        return _client(url, keys)
 
     def post(self, route: str, body: Any) -> Any:
         """The parsed answer; raises the error it stands for: `InputError`, `NotFoundError`, `ServerUnavailable`, ..."""
@@ -104,10 +106,9 @@ class Client:
                 self._idle.append(connection)
             return answer
 
-    @staticmethod
-    def _headers() -> dict[str, str]:
-        """The key of the environment, where there is one; read anew each time, for keys change."""
-        keys = Settings.from_env().api_keys
+    def _headers(self) -> dict[str, str]:
+        """The key, where there is one; the environment's is read anew each time, for keys change."""
+        keys = self._keys or Settings.from_env().api_keys
         return {"authorization": f"Bearer {keys[0]}"} if keys else {}
 
     def _unreachable(self, error: Exception) -> ServerUnavailable:
@@ -131,8 +132,8 @@ def _json(body: Any) -> bytes:
 
 
 @cache
-def _client(url: str) -> Client:
-    return Client(url)
+def _client(url: str, keys: tuple[str, ...]) -> Client:
+    return Client(url, keys=keys)
 
 
 def _error(status: int, data: bytes) -> EaglerayError:

@@ -85,8 +85,11 @@ class Deployed:
 
     def stop(self) -> None:
         """Answers what is in flight, then ends the replicas; versions are remembered."""
-        Client.of(self.url).close()
+        self._client().close()
         self._rollout().stop()
+
+    def _client(self) -> Client:
+        return Client.of(self.url, keys=self.settings.api_keys)
 
     def _rollout(self) -> Rollout:
         return Rollout(self.name, self.settings)

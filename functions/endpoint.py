@@ -13,7 +13,6 @@ from ..runtime.packages import Packaged
 from ..runtime.settings import Settings
 from ..runtime.stateful import Stateful
 from .api_keys import ApiKeys
-from .client import Client
 from .deployed import Deployed
 from .frames import plain
 from .function_app import Travelled, travelled_app
@@ -35,11 +34,11 @@ class FunctionEndpoint(Deployed):
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The result over HTTP, as JSON's types; raises the error the service answered with."""
-        return Client.of(self.url).post("", self._named(args, kwargs))
+        return self._client().post("", self._named(args, kwargs))
 
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """What a generator function yields, as it comes; an error in the middle is raised there."""
-        return Client.of(self.url).events("", self._named(args, kwargs))
+        return self._client().events("", self._named(args, kwargs))
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         if len(args) > len(self.parameters):

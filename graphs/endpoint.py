@@ -8,7 +8,6 @@ from typing import Any
 
 from ..autoscaling.scale import Scale
 from ..functions.api_keys import ApiKeys
-from ..functions.client import Client
 from ..functions.deployed import Deployed
 from ..functions.http_app import HttpApp, HttpOptions
 from ..functions.rollout import Rollout, Trial
@@ -26,11 +25,11 @@ class Endpoint(Deployed):
 
     def call(self, body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
         """The answer to one body, or the answers to a list of them; raises the error the service answered with."""
-        return Client.of(self.url).post("", body)
+        return self._client().post("", body)
 
     def explain(self, body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
         """Each feature's contribution to the score, in margin units, and the base value."""
-        return Client.of(self.url).post("/explain", body)
+        return self._client().post("/explain", body)
 
 
 def deploy(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -97,6 +98,8 @@ def test_tables_keys_and_packages(serving: Settings, monkeypatch: pytest.MonkeyP
     end = doubled.deploy(settings=serving, http=HttpOptions(keys=ApiKeys.of(["the key"])))
     with pytest.raises(InputError, match="no valid API key"):
         end.call(pl.DataFrame({"a": [1]}))
+    knows = replace(end, settings=replace(serving, api_keys=("the key",)))
+    assert knows.call(pl.DataFrame({"a": [1]})) == [{"a": 2}]
     monkeypatch.setenv("EAGLERAY_API_KEYS", "the key")
     assert end.call(pl.DataFrame({"a": [1]})) == [{"a": 2}]
     end.stop()
