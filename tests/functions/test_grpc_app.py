@@ -148,6 +148,7 @@ def fronts() -> dict[str, StableFront]:
         "counts": app_of("counts", counts),
         "doubled": app_of("doubled", doubled),
         "waits": app_of("waits", waits, limits=HttpLimits(in_flight=1)),
+        "late": app_of("late", waits, limits=HttpLimits(timeout_s=0.1)),
         "guarded": app_of("guarded", guarded, keys=ApiKeys.of(["the key"])),
     }
     return {name: StableFront(app) for name, app in apps.items()}
@@ -197,7 +198,7 @@ def test_it_answers_as_a_plain_call(client: GrpcClient) -> None:
         client.call("dot", x=["a"])
     with pytest.raises(InputError, match="dot takes no 'y'"):
         client.call("dot", x=[1], y=1)
-    with pytest.raises(NotFoundError, match="no service 'dott'; known: counts, dot, doubled, guarded, waits"):
+    with pytest.raises(NotFoundError, match="no service 'dott'; known: counts, dot, doubled, guarded, late, waits"):
         client.call("dott", x=[1])
     with pytest.raises(InputError, match="more than 100000 bytes"):
         client.call("dot", x=[0.5] * 100_000)
@@ -274,6 +275,10 @@ def test_it_neither_waits_for_ever_nor_takes_more_than_it_can(client: GrpcClient
     GATE.clear()
     with GrpcClient(address, timeout_s=0.2) as hasty, pytest.raises(EaglerayError, match=r"[Dd]eadline|no answer"):
         hasty.call("waits")
+    message = Calls().request(function="late").SerializeToString()
+    with grpc.insecure_channel(address) as channel:
+        _, error = ask(channel, "/eagleray.v1.Functions/Call", message)
+    assert (error.code(), error.details()[:22]) == (grpc.StatusCode.DEADLINE_EXCEEDED, "no answer within 0.1 s")
     answers: list[Any] = []
     one = threading.Thread(target=lambda: answers.append(client.call("waits")))
     GATE.clear()
