@@ -24,12 +24,14 @@ _INPUT = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAUTHENTICATED, grp
 
 
 class GrpcClient:
-    """Every service at an address like `endpoint.grpc_address`; the key is that of the environment, where there is one.
+    """Every service at an address like `endpoint.grpc_address`.
 
+    The first of `keys` is shown to the services, or else that of the environment (`EAGLERAY_API_KEYS`).
     An answer that takes longer than `timeout_s` is an error, also of a stream as a whole (None: it may take for ever).
     """
 
-    def __init__(self, address: str, *, timeout_s: float | None = TIMEOUT_S) -> None:
+    def __init__(self, address: str, *, keys: tuple[str, ...] = (), timeout_s: float | None = TIMEOUT_S) -> None:
+        self._keys = keys
         self._address = address
         self._timeout_s = timeout_s
         self._calls = Calls()
@@ -40,14 +42,14 @@ class GrpcClient:
     def call(self, function: str, /, **arguments: Any) -> Any:
         """The result of a function, as JSON's types; raises the error that the service answered with."""
         try:
-            reply = self._call(self._message(function, arguments), timeout=self._timeout_s, metadata=_metadata())
+            reply = self._call(self._message(function, arguments), timeout=self._timeout_s, metadata=self._metadata())
         except grpc.RpcError as error:
             raise self._error(error) from None
         return self._calls.read(reply)
 
     def stream(self, function: str, /, **arguments: Any) -> Iterator[Any]:
         """What a generator function yields, as it comes; an error in the middle is raised there."""
-        replies = self._stream(self._message(function, arguments), timeout=self._timeout_s, metadata=_metadata())
+        replies = self._stream(self._message(function, arguments), timeout=self._timeout_s, metadata=self._metadata())
         try:
             for reply in replies:
                 yield self._calls.read(reply)
@@ -86,7 +88,6 @@ class GrpcClient:
             return ServerUnavailable(f"{self._address}: {said}")
         return InputError(said) if code in _INPUT else EaglerayError(said)
 
-
-def _metadata() -> list[tuple[str, str]]:
-    keys = Settings.from_env().api_keys  # anew each time, for keys change
-    return [("authorization", f"Bearer {keys[0]}")] if keys else []
+    def _metadata(self) -> list[tuple[str, str]]:
+        keys = self._keys or Settings.from_env().api_keys  # the environment's anew each time, for keys change
+        return [("authorization", f"Bearer {keys[0]}")] if keys else []

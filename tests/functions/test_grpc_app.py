@@ -259,7 +259,9 @@ def test_tables_travel_as_arrow(channel: grpc.Channel, client: GrpcClient) -> No
     assert client.call("doubled", frame=pl.DataFrame({"a": [1]})) == [{"a": 2}]
 
 
-def test_keys_are_asked_for(client: GrpcClient, channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_asked_for(
+    client: GrpcClient, address: str, channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(InputError, match="no valid API key"):
         client.call("guarded", x=1)
     message = Calls().request(function="guarded", json=b'{"x": 1}').SerializeToString()
@@ -267,6 +269,8 @@ def test_keys_are_asked_for(client: GrpcClient, channel: grpc.Channel, monkeypat
     assert error.code() is grpc.StatusCode.UNAUTHENTICATED
     reply, _ = ask(channel, "/eagleray.v1.Functions/Call", message, metadata=[("x-api-key", "the key")])
     assert Calls().read(reply) == 1
+    with GrpcClient(address, keys=("the key",)) as known:
+        assert known.call("guarded", x=1) == 1
     monkeypatch.setenv("EAGLERAY_API_KEYS", "the key")
     assert client.call("guarded", x=1) == 1
 
