@@ -29,8 +29,16 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first."""
-    runs = _runs()
-    found = runs.find(experiment=experiment, limit=limit) if runs is not None else []
+    from . import sqlite_runs
+
+    settings = Settings.from_env()
+    database = settings.home / "mlflow.db"
+    found = None
+    if settings.tracking_uri is None and database.exists():
+        found = sqlite_runs.recent(database, experiment=experiment, limit=limit)
+    if found is None:
+        runs = _runs()
+        found = runs.find(experiment=experiment, limit=limit) if runs is not None else []
     show_rows([_row(run, short=not as_json) for run in found], as_json=as_json, empty=_EMPTY)
 
 
