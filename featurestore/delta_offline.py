@@ -92,15 +92,22 @@ class DeltaOfflineStore:
         upto: Mapping[int, int] | None = None,
     ) -> pl.DataFrame:
         """These columns of the rows; files outside the time range are skipped by their statistics."""
-        opened = self._open(table)
-        if opened is None:
-            return pl.DataFrame(schema=list(columns))
-        if upto is not None and upto == _offsets(opened):
-            upto = None  # the whole table: reading two more columns to find that out would be a waste
-        with self._refused(table):
-            return (
-                pl.scan_delta(opened).filter(*wanted(from_us, where, upto)).select(columns).collect(engine="streaming")
-            )
+        for attempt in range(1, ATTEMPTS + 1):
+            opened = self._open(table)
+            if opened is None:
+                return pl.DataFrame(schema=list(columns))
+            # The whole table: reading two more columns to find that out would be a waste.
+            bounded = None if upto is not None and upto == _offsets(opened) else upto
+            with self._refused(table):
+                try:
+                    scan = pl.scan_delta(opened).filter(*wanted(from_us, where, bounded)).select(columns)
+                    return scan.collect(engine="streaming")
+                except (FileNotFoundError, pl.exceptions.ComputeError) as error:
+                    gone = isinstance(error, FileNotFoundError) or "not found" in str(error).lower()
+                    if not gone or attempt == ATTEMPTS:
+                        raise
+                    # An erasure has taken the file away since the table was opened.
+        raise AssertionError("the last attempt returns or raises")
 
     def version(self, table: str) -> int:
         """The table's Delta version."""
@@ -130,8 +137,7 @@ class DeltaOfflineStore:
     def erase(self, table: str, rows: pl.DataFrame) -> int:
         """Removes the rows at these places: rewrites the files that hold them and removes the former ones at once.
 
-        Places, not values, tell which rows: what was asked for stands in the table's log. Readers that were in the
-        middle of a removed file fail and may read again.
+        Places, not values, tell which rows: what was asked for stands in the table's log.
         """
         places = rows.select(pl.col(PARTITION).cast(pl.Int32), pl.col(OFFSET).cast(pl.Int64)).unique().to_arrow()
         same = " AND ".join(f"stored.{name} = gone.{name}" for name in (PARTITION, OFFSET))

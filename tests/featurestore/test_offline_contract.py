@@ -152,6 +152,22 @@ def test_no_file_of_a_table_holds_what_was_erased(tmp_path: Path) -> None:
             assert b"secret" not in path.read_bytes(), path
 
 
+def test_a_reader_that_had_opened_the_table_before_an_erasure_reads_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eraser, reader = DeltaOfflineStore(str(tmp_path)), DeltaOfflineStore(str(tmp_path))
+    eraser.append("t", rows(0, [0, 1, 2]), last_offsets={0: 2})
+    seen, opened = [reader._open("t")], reader._open
+    assert eraser.erase("t", rows(0, [1])) == 1
+    monkeypatch.setattr(reader, "_open", lambda table: seen.pop() if seen else opened(table))
+    assert sorted(reader.read("t", [OFFSET])[OFFSET]) == [0, 2]
+    stale = opened("t")
+    monkeypatch.setattr(reader, "_open", lambda _: stale)
+    assert eraser.erase("t", rows(0, [0])) == 1
+    with pytest.raises(StorageError, match="refused"):
+        reader.read("t", [OFFSET])
+
+
 def test_a_writer_beside_an_erasure_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     eraser, writer = DeltaOfflineStore(str(tmp_path)), DeltaOfflineStore(str(tmp_path))
     writer.append("t", rows(0, [0, 1]), last_offsets={0: 1})
