@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +12,29 @@ from pathlib import Path
 import polars as pl
 
 from ..runtime.errors import InputError, did_you_mean
-from .schema import POLARS, TIMESTAMP, conform
+from .schema import TIMESTAMP, conform, polars_type
 
 READ_ROWS = 100_000
 FILE_KINDS = (".parquet", ".csv", ".jsonl", ".ndjson")
+# What the types of one value each are called, and what JSON has for them.
 _MEANT = {
     "int64": "a whole number",
+    "int32": "a whole number of 32 bits",
     "float64": "a number",
+    "float32": "a number",
     "bool": "true or false",
+    "string": "text",
     "timestamp": "a time like 2026-01-31T12:00:00Z",
 }
+_JSON: dict[str, tuple[type, ...]] = {
+    "int64": (int,),
+    "int32": (int,),
+    "float64": (int, float),
+    "float32": (int, float),
+    "bool": (bool,),
+    "string": (str,),
+}
+_BITS = {"int64": 63, "int32": 31}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +103,19 @@ def _columnar(file: SourceFile, schema: Mapping[str, str], owner: str) -> Iterat
 
 
 def _json(file: SourceFile, schema: Mapping[str, str], owner: str) -> Iterator[pl.DataFrame]:
+    try:
+        yield from _json_frames(file, schema, owner)
+    except pl.exceptions.PolarsError:
+        _name_bad_line(file, schema, owner)
+        raise
+
+
+def _json_frames(file: SourceFile, schema: Mapping[str, str], owner: str) -> Iterator[pl.DataFrame]:
     scan = _scan(file.path, file.kind)
     known = scan.collect_schema()
-    # A time may be text or a number; everything else is read as what it must be, so that a later line cannot differ.
-    types = {name: POLARS[dtype] for name, dtype in schema.items() if dtype != "timestamp"}
+    # A time may be text or a number, lists are as they are; everything else is read as what it must be, so that a
+    # later line cannot differ.
+    types = {name: polars_type(dtype) for name, dtype in schema.items() if dtype in _JSON}
     types |= {name: known[name] for name in known if name not in types}
     for name, dtype in schema.items():
         if dtype == "string" and name in known and known[name] not in (pl.String, pl.Null):
@@ -103,9 +126,33 @@ def _json(file: SourceFile, schema: Mapping[str, str], owner: str) -> Iterator[p
         yield conform(frame, schema, owner=owner)
 
 
+def _name_bad_line(file: SourceFile, schema: Mapping[str, str], owner: str) -> None:
+    """Raises `InputError` about the first line with a value of another type; the reader itself names no place."""
+    if "://" in file.path:
+        return
+    with Path(file.path).open(encoding="utf-8", errors="replace") as lines:
+        for row, line in enumerate(lines, 1):
+            try:
+                found = json.loads(line)
+            except ValueError:
+                raise InputError(f"{owner}, row {row}: no JSON object: {line.strip()[:80]!r}") from None
+            for name, dtype in schema.items():
+                value = found.get(name) if isinstance(found, dict) else None
+                if value is None or dtype not in _JSON:
+                    continue
+                # To Python, True is a number too.
+                if not isinstance(value, _JSON[dtype]) or (isinstance(value, bool) and dtype != "bool"):
+                    raise InputError(f"{owner}, row {row}: column {name!r} holds {value!r}, not {_MEANT[dtype]}")
+                if isinstance(value, int) and dtype in _BITS and not -(2 ** _BITS[dtype]) <= value < 2 ** _BITS[dtype]:
+                    raise InputError(f"{owner}, row {row}: column {name!r} holds {value!r}, beyond {dtype}")
+
+
 def _csv(file: SourceFile, schema: Mapping[str, str], owner: str) -> Iterator[pl.DataFrame]:
     # Everything is read as text: a guess at types would take "007" for 7, and could not name the row of a bad value.
     first_row = 2
+    for name, dtype in schema.items():
+        if dtype not in _MEANT:
+            raise InputError(f"{owner}: column {name!r} is {dtype}, and CSV holds no lists; use Parquet or JSON lines")
     scan = _chosen(_scan(file.path, file.kind), schema, owner)
     for frame in scan.collect_batches(chunk_size=READ_ROWS, maintain_order=True):
         yield frame.select(_of_text(frame[name], dtype, owner, first_row) for name, dtype in schema.items())
@@ -125,7 +172,7 @@ def _of_text(text: pl.Series, dtype: str, owner: str, first_row: int) -> pl.Seri
             whole = text.cast(pl.Int64, strict=False)
             made = made if whole.null_count() > made.null_count() else whole.cast(TIMESTAMP)
     else:
-        made = text.str.strip_chars().cast(POLARS[dtype], strict=False)
+        made = text.str.strip_chars().cast(polars_type(dtype), strict=False)
     if made.null_count() > text.null_count():
         row = int((made.is_null() & text.is_not_null()).arg_true()[0])
         raise InputError(

@@ -57,7 +57,8 @@ def conform(
     frame = rows if isinstance(rows, pl.DataFrame) else _from_rows(rows, schema, owner=owner)
     missing = [column for column in schema if column not in frame.columns]
     if missing:
-        raise InputError(f"{owner}: column {missing[0]!r} is missing{did_you_mean(missing[0], frame.columns)}")
+        known = frame.columns if isinstance(rows, pl.DataFrame) else {name for row in rows[:100] for name in row}
+        raise InputError(f"{owner}: column {missing[0]!r} is missing{did_you_mean(missing[0], known)}")
     return frame.select(_cast(frame[column], dtype, owner=owner) for column, dtype in schema.items())
 
 
@@ -83,7 +84,7 @@ def dtype_of(polars: pl.DataType, *, owner: str, column: str) -> str:
 
 def _from_rows(rows: Sequence[Mapping[str, object]], schema: Mapping[str, str], *, owner: str) -> pl.DataFrame:
     columns: dict[str, pl.Series] = {}
-    for column in schema:
+    for column, dtype in schema.items():
         values = [row.get(column) for row in rows]
         if rows and all(column not in row for row in rows):
             continue
@@ -91,6 +92,9 @@ def _from_rows(rows: Sequence[Mapping[str, object]], schema: Mapping[str, str], 
             columns[column] = pl.Series(column, values, strict=True)
         except (TypeError, pl.exceptions.PolarsError):
             kinds = sorted({type(value).__name__ for value in values if value is not None})
+            if dtype in ("float64", "float32") and kinds == ["float", "int"]:
+                columns[column] = pl.Series(column, values, dtype=pl.Float64, strict=False)
+                continue
             raise InputError(f"{owner}: column {column!r} mixes {' and '.join(kinds)}; give one type") from None
     if not rows:
         return empty(schema)

@@ -87,6 +87,21 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
     assert read(str(tmp_path / "epoch.csv")).equals(text_rows().select(list(SCHEMA)))
 
 
+def test_lists_and_vectors(tmp_path: Path) -> None:
+    schema = {"k": "int32", "tags": "list[string]", "at": "vector[2]"}
+    frame = pl.DataFrame({"k": [1, 2], "tags": [["a", "b"], []], "at": [[1.0, 2.0], [0.5, -1.0]]})
+    frame.write_parquet(tmp_path / "r.parquet")
+    frame.write_ndjson(tmp_path / "r.jsonl")
+    frame.select("k", tags=pl.lit("a"), at=pl.lit("b")).write_csv(tmp_path / "r.csv")
+    read = [pl.concat(open_source(tmp_path / name, schema, owner="o").chunks()) for name in ("r.parquet", "r.jsonl")]
+    assert read[0].equals(read[1])
+    assert read[0].to_dict(as_series=False) == frame.to_dict(as_series=False)
+    fingerprint = Fingerprint()
+    fingerprint.add(read[0])
+    with pytest.raises(InputError, match=r"column 'tags' is list.string., and CSV holds no lists"):
+        list(open_source(tmp_path / "r.csv", schema, owner="o").chunks())
+
+
 def test_folders_and_globs_are_read_in_the_order_of_names(tmp_path: Path) -> None:
     for place, part in enumerate(rows().iter_slices(4)):
         part.write_parquet(tmp_path / f"{place}.parquet")
@@ -132,11 +147,14 @@ def test_a_bad_value_in_a_text_file_is_named_with_its_row(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"card": "c", "ts": "2026-01-01T00:00:00Z", "amount": "1", "count": 1, "ok": true}', "cannot parse '1'"),
+        (
+            '{"card": "c", "ts": "2026-01-01T00:00:00Z", "amount": "1", "count": 1, "ok": true}',
+            "row 1: column 'amount' holds '1', not a number",
+        ),
         ('{"card": "c", "ts": "noon", "amount": 1, "count": 1, "ok": true}', "column 'ts' holds 'noon'"),
         ('{"card": 7, "ts": "2026-01-01T00:00:00Z", "amount": 1, "count": 1, "ok": true}', "'card' must be string"),
         ('{"ts": "2026-01-01T00:00:00Z", "amount": 1, "count": 1, "ok": true}', "column 'card' is missing"),
-        ('{"card": ', "cannot read"),
+        ('{"card": ', "row 1: no JSON object"),
     ],
 )
 def test_a_bad_line_of_json_is_refused(tmp_path: Path, line: str, message: str) -> None:
