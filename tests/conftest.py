@@ -11,7 +11,9 @@ import pytest
 from eagleray.runtime.settings import Settings
 
 # Files whose tests start a Ray, or a whole demo, in processes of their own: they mostly wait, and take longest.
-OWN_PROCESSES = ("test_job.py", "test_demo.py", "test_notebooks.py", "test_readme.py", "test_ray_cluster.py")
+OWN_PROCESSES = (
+    "test_job.py", "test_demo.py", "test_notebooks.py", "test_readme.py", "test_ray_cluster.py", "test_kill_stream.py",
+)  # fmt: skip
 
 
 @pytest.hookimpl(tryfirst=True)

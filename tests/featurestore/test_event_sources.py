@@ -114,7 +114,7 @@ def total(bench: Bench) -> float:
 
 
 def intake(bench: Bench, source: EventSource) -> Intake:
-    return Intake(bench.feature_set, bench.applied, bench.stores, source, now_us=lambda: 2**60, ttl_ms=300)
+    return Intake(bench.feature_set, bench.applied, bench.stores, source, now_us=lambda: 2**60, ttl_ms=2000)
 
 
 def test_each_message_is_taken_once_whoever_takes_it(writer: RedisWriter | KafkaWriter) -> None:

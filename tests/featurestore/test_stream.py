@@ -51,10 +51,10 @@ def total(bench: Bench) -> float:
 
 def test_streams_that_come_and_go_share_the_partitions() -> None:
     bench = Bench(clicks())
-    one = Stream(bench.feature_set, bench.applied, bench.stores, ttl_ms=500)
+    one = Stream(bench.feature_set, bench.applied, bench.stores, ttl_ms=2000)
     assert one.partitions == (0, 1)
     bench.append(rows(0, 100))
-    two = Stream(bench.feature_set, bench.applied, bench.stores, ttl_ms=500)
+    two = Stream(bench.feature_set, bench.applied, bench.stores, ttl_ms=2000)
     eventually(lambda: len(one.partitions) == len(two.partitions) == 1)
     bench.append(rows(100, 100))
     ends = bench.stores.log.ends()
