@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -23,9 +25,18 @@ from .requests import Requests
 from .states import decode, encode
 from .wanted import Wanted
 
-KEYS_A_STEP = 20_000  # bounds memory: a step holds the states of this many keys at once
+KEYS_A_STEP = 4_000  # bounds memory: two steps hold the states of this many keys at once
 FEW = 64  # below it, plain Python is faster than a query
 DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """Keys in the order of their partitions, and the values that are to be stored under them."""
+
+    keys: list[bytes]
+    values: list[bytes]
+    homes: NDArray[np.int32]
 
 
 class OnlineWriter:
@@ -42,19 +53,36 @@ class OnlineWriter:
     def put(self, frame: pl.DataFrame, leases: Mapping[int, Lease]) -> dict[int, Fenced]:
         """Events in the order of their partitions, stored as far as the leases allow; the partitions taken over."""
         lost: dict[int, Fenced] = {}
-        for keys, events, homes in self._steps(frame):
-            values = self._advanced(self._online.read(keys), events)
-            expires_ms = self._expiries(values)
-            for partition in dict.fromkeys(homes.tolist()):
-                own = np.flatnonzero(homes == partition)
-                here = slice(int(own[0]), int(own[-1]) + 1)
-                try:
-                    if partition not in lost:
-                        pairs = zip(keys[here], values[here], strict=True)
-                        self._online.write(pairs, lease=leases[partition], expires_ms=expires_ms and expires_ms[here])
-                except Fenced as error:
-                    lost[partition] = error
+        if frame.height <= KEYS_A_STEP:
+            for step in self._steps(frame):
+                self._write(self._stepped(*step), leases, lost)
+            return lost
+        # The server stores one step while the next is read and advanced: they have no key in common.
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            stored: Future[None] | None = None
+            for step in self._steps(frame):
+                made = self._stepped(*step)
+                if stored is not None:
+                    stored.result()
+                stored = beside.submit(self._write, made, leases, lost)
+            if stored is not None:
+                stored.result()
         return lost
+
+    def _stepped(self, keys: list[bytes], events: Events, homes: NDArray[np.int32]) -> Stepped:
+        return Stepped(keys, self._advanced(self._online.read(keys), events), homes)
+
+    def _write(self, made: Stepped, leases: Mapping[int, Lease], lost: dict[int, Fenced]) -> None:
+        expires_ms = self._expiries(made.values)
+        for partition in dict.fromkeys(made.homes.tolist()):
+            own = np.flatnonzero(made.homes == partition)
+            here = slice(int(own[0]), int(own[-1]) + 1)
+            try:
+                if partition not in lost:
+                    pairs = zip(made.keys[here], made.values[here], strict=True)
+                    self._online.write(pairs, lease=leases[partition], expires_ms=expires_ms and expires_ms[here])
+            except Fenced as error:
+                lost[partition] = error
 
     def _advanced(self, packed: Sequence[bytes | None], events: Events) -> list[bytes]:
         if self._plain is not None:

@@ -41,20 +41,34 @@ class Opener:
             [self._absent if value is None else value for value in values] if None in values else values  # type: ignore[assignment]
         )
         size = self.size
-        # Numbers alone: every value is its head, so nothing is cut.
-        block = b"".join(known if set(map(len, known)) == {size} else [value[:size] for value in known])
-        if block[::size] != _FORMAT_BYTE * len(known) or len(block) != size * len(known):
+        if set(map(len, known)) == {size}:  # numbers alone: every value is its head
+            whole = block = b"".join(known)
+            lengths = None
+        else:
+            whole = b"".join(known)
+            lengths = np.fromiter(map(len, known), dtype=np.int64, count=len(known))
+            block = _picked(whole, lengths.cumsum() - lengths, size) if len(known) and lengths.min() >= size else b""
+        if block[::size] != _FORMAT_BYTE * len(known):
             raise foreign()
-        return Opened(self, block, known)
+        return Opened(self, block, whole, known, lengths)
 
 
 class Opened:
-    """The values of n keys; `block` holds their heads, one behind the other, and absent keys look empty."""
+    """The values of n keys, absent ones looking empty: `whole` joined, and `block`, their heads joined."""
 
-    def __init__(self, opener: Opener, block: bytes, values: Sequence[bytes]) -> None:
+    def __init__(
+        self,
+        opener: Opener,
+        block: bytes,
+        whole: bytes,
+        values: Sequence[bytes],
+        lengths: NDArray[np.int64] | None,
+    ) -> None:
         self.block = block
+        self.whole = whole
         self.values = values
         self._opener = opener
+        self._lengths = lengths
 
     def __len__(self) -> int:
         return len(self.values)
@@ -68,6 +82,11 @@ class Opened:
         """Neighbouring slots of one kind, from byte `at` of each head on: keys x columns, a view."""
         width = int(kind[-1])
         return np.ndarray((len(self), columns), kind, self.block, at, (self._opener.size, width))
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The size of each value."""
+        return np.full(len(self), self._opener.size) if self._lengths is None else self._lengths
 
     def tile_counts(self) -> NDArray[np.uint32]:
         """Keys x rings: how many tiles each has."""
@@ -110,6 +129,12 @@ def head_dtype(rings: int, plain: Sequence[str]) -> np.dtype[np.void]:
     if plain:
         fields += [("ts_us", "<i8"), ("offset", "<i8"), ("row", row_dtype(tuple(plain)))]
     return np.dtype(fields)
+
+
+def _picked(whole: bytes, places: NDArray[np.int64], size: int) -> bytes:
+    """The `size` bytes at each place."""
+    anywhere = np.ndarray((len(whole) - size + 1,), f"V{size}", whole, 0, (1,))
+    return anywhere[places].tobytes()
 
 
 def newest_us(values: Sequence[bytes]) -> NDArray[np.int64]:

@@ -68,9 +68,8 @@ class WindowPlan:
     def read(self, opened: Opened, q_us: Int64s) -> Iterator[tuple[Stack, Values]]:
         """Each stack's values, window after window, one a key."""
         begins, counts = self._begins(opened)
-        whole = b"".join(opened.values)
         for group in self._groups:
-            merged = _merged(group, whole, begins, counts, q_us)
+            merged = _merged(group, opened.whole, begins, counts, q_us)
             for stack in group.stacks:
                 values = finalize(stack.any_feature, merged)
                 assert isinstance(values, Values)
@@ -81,8 +80,7 @@ class WindowPlan:
         counts = np.array(opened.tile_counts().T, dtype=np.int64, order="C")
         blocks = counts * self._sizes
         ends = blocks.cumsum(axis=0)
-        lengths = np.fromiter(map(len, opened.values), dtype=np.int64, count=len(opened))
-        first = opened.body_begins()
+        lengths, first = opened.lengths, opened.body_begins()
         opened.check(first + ends[-1], lengths)
         ends += lengths.cumsum() - lengths + first
         ends -= blocks

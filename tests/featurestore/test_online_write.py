@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eagleray.featurestore import plain_step
+from eagleray.featurestore import online_write, plain_step
 from eagleray.featurestore.aggregates import Aggregate
 from eagleray.featurestore.engine import Events, advance
 from eagleray.featurestore.entity import Entity
@@ -76,8 +76,10 @@ def test_a_set_without_windows_steps_as_any_set(
         first += len(rows)
 
 
+@pytest.mark.parametrize("keys_a_step", [16, 4_000])
 @pytest.mark.parametrize("count", [1, FEW, FEW + 1, 3 * FEW])
-def test_few_events_and_many_are_stored_alike(count: int) -> None:
+def test_few_events_and_many_are_stored_alike(monkeypatch: pytest.MonkeyPatch, count: int, keys_a_step: int) -> None:
+    monkeypatch.setattr(online_write, "KEYS_A_STEP", keys_a_step)
     known = applied(FeatureSet("f", [Entity("k")], "ts", {"x": "float64"}))
     online = MemoryOnlineStore()
     events = pl.DataFrame(
@@ -97,7 +99,11 @@ def test_few_events_and_many_are_stored_alike(count: int) -> None:
     assert states.max_ts_us.max() == count - 1
 
 
-def test_a_partition_that_was_taken_over_is_named_and_the_others_are_stored() -> None:
+@pytest.mark.parametrize("keys_a_step", [1, 4_000])
+def test_a_partition_that_was_taken_over_is_named_and_the_others_are_stored(
+    monkeypatch: pytest.MonkeyPatch, keys_a_step: int
+) -> None:
+    monkeypatch.setattr(online_write, "KEYS_A_STEP", keys_a_step)
     known = applied(FeatureSet("f", [Entity("k")], "ts", {"x": "float64"}))
     online = MemoryOnlineStore()
     leases = {partition: online.lease(lease_name(known.full_name, partition)) for partition in (0, 1)}
