@@ -110,20 +110,19 @@ class Schedule:
     def run_now(self) -> Job[Any]:
         """Starts its call now, paused or not, beside what runs; the same job that it starts at its times."""
         from ..runtime.ray_supervisor import ensure
-        from ..runtime.supervisor import job_id
 
         ensure(self.settings)
         book = self._book()
         try:
             run = book.ask(self.name, _now_us())
             ensure(self.settings)
-            job: Job[Any] = Job(job_id(run), self.settings)
             deadline = time.monotonic() + _START_S
             while time.monotonic() < deadline:
                 run = book.run(self.name, run.due_us)
                 if run.error:
                     raise ServerUnavailable(f"{self.name}: {run.error}")
-                if run.state != "QUEUED" and _is_there(job):
+                job: Job[Any] = Job(run.job, self.settings)
+                if run.job and _is_there(job):
                     return job
                 time.sleep(_POLL_S)
         finally:

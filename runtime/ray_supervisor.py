@@ -23,8 +23,9 @@ from .errors import EaglerayError, NotFoundError, ServerUnavailable
 from .packed_job import PackedJob
 from .ray_jobs import RayJobs, check_outlives, own_id, own_notes
 from .schedule_entry import FAILED, STOPPED, SUCCEEDED, ScheduledRun
-from .schedule_place import at_home, book_of, place_of
+from .schedule_place import at_home, book_of
 from .settings import Settings
+from .sql_schedules import ScheduleBook
 from .supervisor import JobState, Supervisor
 
 ANSWER_TIMEOUT_S = 60.0
@@ -32,7 +33,7 @@ ANSWER_TIMEOUT_S = 60.0
 _LONGEST_WAIT_S = 60.0
 _RETRY_S = 2.0
 _CLUSTER_KEY = "schedules:cluster"
-_NOTE_NAME, _NOTE_DUE, _NOTE_PLACE = "schedule", "due", "place"
+_NOTE_NAME, _NOTE_DUE, _NOTE_SUPERVISOR = "schedule", "due", "supervisor"
 
 
 def ensure(settings: Settings) -> None:
@@ -50,9 +51,12 @@ def start(settings: Settings) -> None:
     """The same for a process that is connected to that Ray."""
     settings = at_home(settings)
     local = settings.catalog.startswith("sqlite")
+    book = book_of(settings)
+    name = _actor_name(book)
+    book.close()
     node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False) if local else None
     actor = ray.remote(ScheduleSupervisor).options(
-        name=_actor_name(place_of(settings)),
+        name=name,
         namespace=ray_cluster.NAMESPACE,
         get_if_exists=True,
         lifetime="detached",
@@ -71,7 +75,7 @@ class DueJob:
     """Inside a job that a schedule started: which run it is, and the supervisor's ear."""
 
     run: ScheduledRun
-    place: str
+    supervisor: str
 
     def begin(self) -> bool:
         """True where the function may run now; False where it has run, or is not wanted any more."""
@@ -87,7 +91,7 @@ class DueJob:
             sys.stderr.write(f"{error_}\n")
 
     def _actor(self) -> Any:
-        return ray.get_actor(_actor_name(self.place), namespace=ray_cluster.NAMESPACE)
+        return ray.get_actor(self.supervisor, namespace=ray_cluster.NAMESPACE)
 
 
 def due_job() -> DueJob | None:
@@ -96,7 +100,7 @@ def due_job() -> DueJob | None:
     if _NOTE_DUE not in notes:
         return None
     run = ScheduledRun(notes[_NOTE_NAME], int(notes[_NOTE_DUE]), state="", version=0, job=own_id())
-    return DueJob(run, notes[_NOTE_PLACE])
+    return DueJob(run, notes[_NOTE_SUPERVISOR])
 
 
 class ScheduleSupervisor:
@@ -135,18 +139,18 @@ class ScheduleSupervisor:
             self._called.wait(min(max(wait_s, 0.0), _LONGEST_WAIT_S))
 
     def _made(self) -> Supervisor:
-        jobs = _Jobs(RayJobs(self._settings), place_of(self._settings))
+        jobs = _Jobs(RayJobs(self._settings), _actor_name(self._book))
         return Supervisor(self._book, jobs, cluster=self._cluster)
 
 
 class _Jobs:
     """See `supervisor.Jobs`."""
 
-    def __init__(self, jobs: RayJobs, place: str) -> None:
-        self._jobs, self._place = jobs, place
+    def __init__(self, jobs: RayJobs, supervisor: str) -> None:
+        self._jobs, self._supervisor = jobs, supervisor
 
     def start(self, job: PackedJob, run: ScheduledRun) -> None:
-        notes = {_NOTE_NAME: run.schedule, _NOTE_DUE: str(run.due_us), _NOTE_PLACE: self._place}
+        notes = {_NOTE_NAME: run.schedule, _NOTE_DUE: str(run.due_us), _NOTE_SUPERVISOR: self._supervisor}
         self._jobs.start(job, job_id=run.job, notes=notes)
 
     def state(self, job_id: str) -> JobState | None:
@@ -159,8 +163,8 @@ class _Jobs:
         return JobState(ended, message, found.ended_ms * 1_000)
 
 
-def _actor_name(place: str) -> str:
-    return f"schedules:{place}"
+def _actor_name(book: ScheduleBook) -> str:
+    return f"schedules:{book.mark}"
 
 
 def _cluster() -> str:

@@ -6,6 +6,7 @@ first changes the row and the other sees that it has not.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -63,6 +64,9 @@ class ScheduleBook:
     def __init__(self, url: str, place: str) -> None:
         self._database = Database(url, _tables)
         self._place = place
+        # Of two catalogs whose users share a cluster, neither may take the other's supervisor and jobs for its own.
+        where = f"{sql.make_url(url).render_as_string()}\0{place}"  # without the password
+        self.mark = hashlib.sha256(where.encode()).hexdigest()[:8]
 
     def put(self, entry: ScheduleEntry, job: PackedJob) -> ScheduleEntry:
         """Keeps a schedule. Equal content changes nothing; other content is a new version, paused if the old one was.

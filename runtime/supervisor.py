@@ -95,7 +95,7 @@ class Supervisor:
             return
         for entry in self._book.entries():
             for run in startable(entry, live[entry.name]):
-                job = job_id(run)
+                job = job_id(run, self._book.mark)
                 if self._book.claim(run, job=job, cluster=self._cluster):
                     self._hand_over(replace(run, job=job), now_us)
 
@@ -129,7 +129,8 @@ class Supervisor:
         self._book.end(run, replace(run, state=state, error=error, ended_us=at_us), cluster=self._cluster)
 
 
-def job_id(run: ScheduledRun) -> str:
-    """The id of a run's job: one of that id is started at most once."""
+def job_id(run: ScheduledRun, mark: str) -> str:
+    """The id of a run's job: one of that id is started at most once. `mark` is that of the schedules' book."""
     due = datetime.fromtimestamp(run.due_us // 1_000_000, UTC).strftime("%Y%m%dT%H%M%SZ")
-    return f"{run.schedule}-{due}" + (f"-{run.due_us % 1_000_000:06}" if run.asked else "")
+    asked = f"-{run.due_us % 1_000_000:06}" if run.asked else ""
+    return f"{run.schedule}-{due}{asked}-{mark}"

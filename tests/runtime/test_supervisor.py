@@ -150,13 +150,13 @@ def test_a_predecessors_claim_is_started_and_its_job_not_twice(book: ScheduleBoo
     entry = book.entry("tick")
     assert book.decide(entry, decide(entry.timing, due_us=BEGIN_US, now_us=BEGIN_US), skipped=False, now_us=BEGIN_US)
     (run,) = book.live()
-    assert book.claim(run, job=job_id(run), cluster="first")
-    assert not book.claim(run, job=job_id(run), cluster="first")
+    assert book.claim(run, job=job_id(run, book.mark), cluster="first")
+    assert not book.claim(run, job=job_id(run, book.mark), cluster="first")
     step(Supervisor(book, cluster, cluster="first"), 1)  # it was killed before it had started the job
     assert states(book) == {0: "RUNNING"}
     step(Supervisor(book, cluster, cluster="first"), 2)
     assert [run.due_us for run in cluster.runs] == [BEGIN_US]
-    assert cluster.runs[0].job == "tick-20260101T000000Z"
+    assert cluster.runs[0].job == f"tick-20260101T000000Z-{book.mark}"
 
 
 def test_what_a_cluster_leaves_that_has_ended(book: ScheduleBook) -> None:
@@ -223,6 +223,7 @@ def test_places_are_apart_and_old_runs_are_forgotten(url: str, book: ScheduleBoo
     there = ScheduleBook(url, "there")
     assert there.entries() == []
     assert there.next_us() is None
+    assert there.mark != book.mark, "nor do their jobs meet in one cluster"
     there.close()
     supervisor = Supervisor(book, cluster := Cluster(book), cluster="first")
     for second in range(20):
