@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from ..runtime.errors import FeatureNotFound, did_you_mean
 from ..runtime.units import duration_us
 from .aggregates import Aggregate
 from .entity import Entity
 from .layout import Layout, lay_out
+from .schema import polars_type
 
 KIND = "feature_set"
 
@@ -65,6 +68,10 @@ class AppliedSet:
     def feature_types(self) -> dict[str, str]:
         """Every feature and its type."""
         return {feature.name: feature.dtype for feature in self.layout.windowed} | dict(self.layout.plain)
+
+    def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with its columns as the set declares them, as far as it has any of them."""
+        return frame.cast({name: polars_type(dtype) for name, dtype in self.columns.items() if name in frame.columns})
 
     def online_key(self, entity_key: str) -> bytes:
         """Where one entity's state lies; the braces keep all sets of an entity on one shard of a cluster."""

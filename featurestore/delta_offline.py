@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
+import polars.selectors as cs
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
@@ -63,7 +64,8 @@ class DeltaOfflineStore:
                 self._prepare()
             write_deltalake(
                 opened if opened is not None else self._path(table),
-                fresh.to_arrow(),
+                # Delta knows lists alone: vectors come back as such, and whoever reads them says what they are.
+                fresh.with_columns(cs.array().arr.to_list()).to_arrow(),
                 mode="append",
                 configuration=_configuration(fresh) if opened is None else None,
                 writer_properties=WRITTEN,

@@ -91,7 +91,7 @@ class Relay:
         if upto <= since:
             return None
         inside = (pl.col(PARTITION) == partition) & (pl.col(OFFSET) > since) & (pl.col(OFFSET) <= upto)
-        return stores.offline.read(applied.full_name, columns, where=inside).sort(OFFSET), upto
+        return applied.typed(stores.offline.read(applied.full_name, columns, where=inside)).sort(OFFSET), upto
 
     def _hand_over(self, partition: int, rows: pl.DataFrame, at: dict[int, int], upto: int) -> None:
         derived, log = self._derived.feature_set, self._derived.stores.log

@@ -157,7 +157,7 @@ class Worker:
                 [*self._applied.columns, PARTITION, OFFSET, APPLIED],
                 where=(pl.col(PARTITION) == partition) & (pl.col(OFFSET) > online_at),
             )
-            self._dropped(self._put_online(Made(missing, {partition: saved_at})))
+            self._dropped(self._put_online(Made(self._applied.typed(missing), {partition: saved_at})))
         while saved_at < online_at:
             batches = [
                 batch for batch in log.read({partition: saved_at}, events=EVENTS_A_STEP) if batch.last <= online_at
