@@ -31,7 +31,8 @@ def build(
 ) -> TrainingSet:
     """Joins by the labels' event time: an event counts if it is strictly earlier. No label row is lost.
 
-    As of "knowledge" an event counts if it was applied earlier: what serving would have answered at that moment.
+    As of "knowledge" an event counts if it was applied earlier: what serving would have answered at that moment. (An
+    event that a worker had online but not yet in the table when it died bears the moment of its recovery.)
     `cuts` says, by feature set version, how much of each table counts; all that is there now without them.
     """
     check_as_of(as_of)
