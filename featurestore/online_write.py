@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from .engine import Events, advance
 from .entity import frame_keys
 from .leases import Lease
 from .offline import OFFSET, PARTITION
-from .online import OnlineStore
+from .online import OnlineStore, wall_clock_ms
 from .online_keys import OnlineKeys
 from .packed import newest_us
 from .plain_step import PlainStep
@@ -42,7 +41,8 @@ class Stepped:
 class OnlineWriter:
     """Advances the stored values of one feature set version."""
 
-    def __init__(self, applied: AppliedSet, online: OnlineStore) -> None:
+    def __init__(self, applied: AppliedSet, online: OnlineStore, *, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+        self._now_ms = now_ms
         self._applied = applied
         self._online = online
         layout = applied.layout
@@ -94,7 +94,7 @@ class OnlineWriter:
         """When each value says nothing any more, in milliseconds; 0 for never, None when all are for ever."""
         if self._reach_us is None:
             return None
-        return expiries_ms(newest_us(values), self._reach_us, now_us=time.time_ns() // 1000)
+        return expiries_ms(newest_us(values), self._reach_us, now_us=self._now_ms() * 1000)
 
     def _steps(self, frame: pl.DataFrame) -> Iterator[tuple[list[bytes], Events, NDArray[np.int32]]]:
         """The events in groups of whole keys, each with the online keys its codes stand for and their partitions."""

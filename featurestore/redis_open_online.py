@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..runtime import redis_client
 from ..runtime.settings import Settings
 from .online import OnlineStore
@@ -10,6 +12,8 @@ from .redis_online import RedisOnlineStore
 
 def open_online(settings: Settings) -> OnlineStore:
     """The store; whatever it asks may be asked twice, so a broken connection is simply made again."""
+    if settings.online_url is not None:
+        settings = replace(settings, redis_url=settings.online_url)
     client = redis_client.connect(settings, retries=6)
     if not redis_client.clustered(client, settings):
         return RedisOnlineStore(client, settings)

@@ -44,7 +44,7 @@ def connect(settings: Settings, *, retries: int = 0) -> redis.Redis:
         )
     except ValueError as error:
         raise ServerUnavailable(
-            f"EAGLERAY_REDIS_URL is no Redis address ({error}): write redis://HOST:PORT/0"
+            f"{_variable(settings)} is no Redis address ({error}): write redis://HOST:PORT/0"
         ) from None
     try:
         with translated(settings):
@@ -80,7 +80,9 @@ def translated(settings: Settings) -> Iterator[None]:
     try:
         yield
     except redis.exceptions.AuthenticationError as error:
-        raise ServerUnavailable(f"{_where(settings)} refused the password: correct it in EAGLERAY_REDIS_URL") from error
+        raise ServerUnavailable(
+            f"{_where(settings)} refused the password: correct it in {_variable(settings)}"
+        ) from error
     except _UNREACHABLE as error:
         raise ServerUnavailable(f"cannot reach {_where(settings)}: {_cure(settings)}") from error
     except redis.exceptions.ResponseError as error:
@@ -92,14 +94,18 @@ def translated(settings: Settings) -> Iterator[None]:
         raise StorageError(f"{_where(settings)} cannot write ({why}): free disk or memory, then retry") from error
 
 
+def _variable(settings: Settings) -> str:
+    return "EAGLERAY_ONLINE_URL" if settings.redis_url == settings.online_url is not None else "EAGLERAY_REDIS_URL"
+
+
 def _where(settings: Settings) -> str:
     if settings.redis_url is None:
         return "the embedded Valkey server"
     parts = urlsplit(settings.redis_url)
-    return f"the server at {parts.hostname}:{parts.port or 6379} (EAGLERAY_REDIS_URL)"
+    return f"the server at {parts.hostname}:{parts.port or 6379} ({_variable(settings)})"
 
 
 def _cure(settings: Settings) -> str:
     if settings.redis_url is None:
         return f"it ended; the next call starts it again (its log: {settings.home / 'valkey' / 'server.log'})"
-    return "start it, correct the address, or unset EAGLERAY_REDIS_URL to use the embedded server"
+    return f"start it, correct the address, or unset {_variable(settings)} to use the embedded server"

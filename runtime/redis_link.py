@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
@@ -148,5 +149,5 @@ class Link:
 
     def __del__(self) -> None:
         # An event loop or a store that nobody closed takes its links with it.
-        if hasattr(self, "socket"):
+        if hasattr(self, "socket") and not sys.is_finalizing():
             self.close()

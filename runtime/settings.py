@@ -13,7 +13,8 @@ from pathlib import Path
 class Settings:
     """Every part has an embedded default under `home`; set one to outgrow it.
 
-    `redis_url` None means the embedded Valkey server, started on demand on loopback.
+    `redis_url` None means the embedded Valkey server, started on demand on loopback; `online_url` is where online
+    features live when that is another server, or a cluster.
     `ray_address` None means a Ray of this machine's own, started on demand. `serve_host` is the address services listen
     at; `api_keys` are what their callers must show, and none is asked for when there is none.
     """
@@ -25,13 +26,14 @@ class Settings:
     tracking_uri: str | None = None
     ray_address: str | None = None
     serve_host: str = "127.0.0.1"
+    online_url: str | None = None
     api_keys: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Reads `EAGLERAY_HOME`, `EAGLERAY_REDIS_URL`, `EAGLERAY_OFFLINE_URI`, `EAGLERAY_CATALOG_URL`,
-        `MLFLOW_TRACKING_URI`, `RAY_ADDRESS`, `EAGLERAY_SERVE_HOST` and `EAGLERAY_API_KEYS` (several with commas
-        between); an empty value counts as unset."""
+        """Reads `EAGLERAY_HOME`, `EAGLERAY_REDIS_URL`, `EAGLERAY_ONLINE_URL`, `EAGLERAY_OFFLINE_URI`,
+        `EAGLERAY_CATALOG_URL`, `MLFLOW_TRACKING_URI`, `RAY_ADDRESS`, `EAGLERAY_SERVE_HOST` and `EAGLERAY_API_KEYS`
+        (several with commas between); an empty value counts as unset."""
         env = os.environ if environ is None else environ
         home = env.get("EAGLERAY_HOME") or str(Path.home() / ".eagleray")
         return cls(
@@ -42,6 +44,7 @@ class Settings:
             tracking_uri=env.get("MLFLOW_TRACKING_URI") or None,
             ray_address=env.get("RAY_ADDRESS") or None,
             serve_host=env.get("EAGLERAY_SERVE_HOST") or "127.0.0.1",
+            online_url=env.get("EAGLERAY_ONLINE_URL") or None,
             api_keys=tuple(key.strip() for key in env.get("EAGLERAY_API_KEYS", "").split(",") if key.strip()),
         )
 

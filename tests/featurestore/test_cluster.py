@@ -5,17 +5,21 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
+import polars as pl
 import pytest
 import redis
 from redis.crc import key_slot
 
+from eagleray.featurestore.aggregates import Aggregate
 from eagleray.featurestore.entity import Entity
 from eagleray.featurestore.feature_set import FeatureSet
+from eagleray.featurestore.feature_vector import FeatureVector
 from eagleray.featurestore.leases import lease_name
 from eagleray.featurestore.log import MemoryLog
 from eagleray.featurestore.offline import MemoryOfflineStore
 from eagleray.featurestore.redis_cluster_online import RedisClusterOnlineStore
 from eagleray.featurestore.redis_open_online import open_online
+from eagleray.featurestore.store import FeatureStore
 from eagleray.featurestore.worker import Stores
 from eagleray.runtime.errors import ServerUnavailable
 from eagleray.runtime.settings import Settings
@@ -96,3 +100,23 @@ def test_every_shard_is_asked_once(valkey_cluster: Settings) -> None:
     # Asking for the statistics takes some reads itself; 200 keys in so few more are one batch a shard.
     assert all(after - first < 20 for first, after in zip(before, sent(), strict=True))
     online.close()
+
+
+def test_a_store_keeps_its_online_features_on_a_cluster(
+    valkey: Settings, valkey_cluster: Settings, tmp_path: Path
+) -> None:
+    settings = Settings(
+        home=valkey.home,
+        offline_uri=str(tmp_path / "offline"),
+        catalog_url=f"sqlite:///{tmp_path / 'catalog.db'}",
+        online_url=valkey_cluster.redis_url,
+    )
+    feature_set = FeatureSet("f", [Entity("k")], "ts", {"x": "float64"}, [Aggregate("x", ["sum"], ["1h"])])
+    with FeatureStore(settings) as store:
+        store.apply(feature_set)
+        store.ingest(feature_set, pl.DataFrame({"k": [f"k{at}" for at in range(40)], "ts": range(40), "x": [1.0] * 40}))
+        with store.stream(feature_set):
+            store.push(feature_set, [{"k": f"k{at}", "ts": 50, "x": 2.0} for at in range(20)], wait=True)
+        asked: dict[str, list[object]] = {"k": [f"k{at}" for at in range(41)], "ts": [100] * 41}
+        found = store.get_online_features(FeatureVector("v", ["f:*"], event_time="ts"), asked)
+    assert found["f__x_sum_1h"].to_list() == [3.0] * 20 + [1.0] * 20 + [0.0]

@@ -134,3 +134,26 @@ def test_values_go_a_day_after_they_say_nothing() -> None:
     live, nearly, history = expiries_ms(newest, 3 * hour, now_us=now)
     assert (live, nearly) == ((now + DAY_US + 3 * hour) // 1000 + 1, (now + hour) // 1000 + 1)
     assert history == 0, "what was loaded long after it happened stays"
+
+
+def test_a_live_key_is_forgotten_once_its_windows_are_empty_for_a_day() -> None:
+    clock_ms = [1_000_000 * 3_600_000]
+    online = MemoryOnlineStore(now_ms=lambda: clock_ms[0])
+    known = applied(
+        FeatureSet("f", [Entity("k")], "ts", {"x": "float64"}, [Aggregate("x", ["sum"], ["1h"], granularity="1h")])
+    )
+    events = pl.DataFrame(
+        {
+            "k": ["live", "history"],
+            "ts": pl.Series([clock_ms[0] * 1000, 5], dtype=pl.Datetime("us", "UTC")),
+            "x": [1.0, 2.0],
+            PARTITION: pl.Series([0, 0], dtype=pl.Int32),
+            OFFSET: pl.Series([0, 1], dtype=pl.Int64),
+        }
+    )
+    leases = {0: online.lease(lease_name(known.full_name, 0))}
+    assert not OnlineWriter(known, online, now_ms=lambda: clock_ms[0]).put(events, leases)
+    keys = [known.online_key("k=slive"), known.online_key("k=shistory")]
+    for hours, there in ((0, [True, True]), (26, [True, True]), (27, [False, True])):
+        clock_ms[0] = (1_000_000 + hours) * 3_600_000
+        assert [value is not None for value in online.read(keys)] == there
