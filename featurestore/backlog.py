@@ -33,11 +33,12 @@ class Gate:
     def __init__(self, log: EventLog, *, name: str, bound: Bound | None = None) -> None:
         self._log, self._name = log, name
         self._bound = bound or Bound()
-        self._roomy_until = 0.0
+        self._roomy_until, self._passed = 0.0, 0
 
-    def pass_through(self, partitions: Iterable[int], *, patience_s: float) -> None:
+    def pass_through(self, partitions: Iterable[int], *, events: int, patience_s: float) -> None:
         """Returns once each of the partitions has room; raises `LogFull` after `patience_s`, nothing being written."""
-        if time.monotonic() < self._roomy_until:
+        self._passed += events
+        if time.monotonic() < self._roomy_until and self._passed < self._bound.events / 4:
             return
         wanted, began = list(partitions), time.monotonic()
         at_first = held = self._log.held()
@@ -49,7 +50,7 @@ class Gate:
             pause.wait(min(POLL_S, patience_s - waited_s))
             held = self._log.held()
         if max(self._bound.fullness(one) for one in held.values()) < 0.5:
-            self._roomy_until = time.monotonic() + LOOK_EVERY_S
+            self._roomy_until, self._passed = time.monotonic() + LOOK_EVERY_S, events
 
     def _refusal(
         self, full: list[int], before: Mapping[int, Held], held: Mapping[int, Held], *, waited_s: float

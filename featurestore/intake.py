@@ -39,12 +39,13 @@ class Intake:
         stores: Stores,
         source: EventSource,
         *,
+        gate: Gate,
         now_us: Callable[[], int],
         ttl_ms: int = TTL_MS,
     ) -> None:
         self._set, self._applied, self._stores = feature_set, applied, stores
         self._source, self._now_us = source, now_us
-        self._gate = Gate(stores.log, name=applied.label)
+        self._gate = gate
         self._at: dict[str, dict[int, int]] = {}
         self.last_error: str | None = None
         group = f"{applied.full_name}<{source.name}"
@@ -94,7 +95,7 @@ class Intake:
         fetched = self._source.fetch(part, min(at.values()), most=MESSAGES_A_STEP)
         if fetched is None:
             return 0
-        self._gate.pass_through(range(self._stores.log.partitions), patience_s=1.0)
+        self._gate.pass_through(range(self._stores.log.partitions), events=len(fetched.rows), patience_s=1.0)
         frames, letters = self._parts(fetched, at)
         self._stores.log.bury(letters)
         try:

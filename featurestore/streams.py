@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..runtime.errors import DefinitionError
 from ..runtime.settings import Settings
-from .backlog import Gate
+from .backlog import Bound, Gate
 from .catalog import AppliedSet
 from .catch_up import catch_up
 from .feature_set import FeatureSet
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .ray_streams import RayStreams
 
 
-@dataclass(frozen=True)
+@dataclass
 class Streams:
     """The streams of one store, which lends how its sets are `checked` and where they are stored.
 
@@ -41,6 +41,7 @@ class Streams:
     stores: Callable[[AppliedSet], Stores]
     open_log: Callable[[AppliedSet, int | None], EventLog]
     now_us: Callable[[], int]
+    bound: Bound = Bound()  # how much a partition of a log may hold before a push waits; set it before the first push
     _logs: dict[str, EventLog] = field(default_factory=dict)
     _gates: dict[str, Gate] = field(default_factory=dict)
     _running: dict[str, Stream] = field(default_factory=dict)
@@ -75,8 +76,8 @@ class Streams:
         accepted = accept(feature_set, rows, now_us=self.now_us())
         log = self.log(applied)
         parts = by_partition(feature_set, accepted.frame, log.partitions)
-        gate = self._gates.setdefault(applied.full_name, Gate(log, name=applied.label))
-        gate.pass_through(parts, patience_s=patience_s)
+        gate = self._gates.setdefault(applied.full_name, Gate(log, name=applied.label, bound=self.bound))
+        gate.pass_through(parts, events=accepted.frame.height, patience_s=patience_s)
         ends = {batch.partition: batch.last for batch in log.append(parts, token=once)}
         log.bury(accepted.letters)
         if wait:
@@ -109,7 +110,8 @@ class Streams:
             intake: Intake | None = None
             if source is not None:
                 events = open_events(source, feature_set.input_schema)
-                intake = Intake(feature_set, applied, stores, events, now_us=self.now_us, ttl_ms=ttl_ms)
+                gate = Gate(stores.log, name=applied.label, bound=self.bound)
+                intake = Intake(feature_set, applied, stores, events, gate=gate, now_us=self.now_us, ttl_ms=ttl_ms)
                 ends.callback(intake.close)
             feed = None if feature_set.source is None else self._relay(feature_set).step
             stream = Stream(feature_set, applied, stores, owner=owner, ttl_ms=ttl_ms, feed=feed)

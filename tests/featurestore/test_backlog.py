@@ -18,11 +18,11 @@ def test_a_full_partition_refuses_and_the_others_do_not() -> None:
     log = MemoryLog(2)
     gate = Gate(log, name="clicks.v1", bound=Bound(events=100))
     log.append({0: rows(100)})
-    gate.pass_through([1], patience_s=0)
+    gate.pass_through([1], events=1, patience_s=0)
     with pytest.raises(LogFull, match=r"clicks\.v1: partition 0 of the log is full \(100 events\) and nobody works it"):
-        gate.pass_through([0, 1], patience_s=0.01)
+        gate.pass_through([0, 1], events=1, patience_s=0.01)
     log.trim({0: 99})
-    gate.pass_through([0, 1], patience_s=0)
+    gate.pass_through([0, 1], events=1, patience_s=0)
 
 
 def test_a_push_waits_for_room_while_its_patience_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +39,7 @@ def test_a_push_waits_for_room_while_its_patience_lasts(monkeypatch: pytest.Monk
         return held()
 
     monkeypatch.setattr(log, "held", looked)
-    Gate(log, name="s", bound=Bound(events=100)).pass_through([0], patience_s=10)
+    Gate(log, name="s", bound=Bound(events=100)).pass_through([0], events=1, patience_s=10)
     assert len(looks) == 3
 
 

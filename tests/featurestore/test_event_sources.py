@@ -14,6 +14,7 @@ import redis
 from confluent_kafka import Producer
 
 from eagleray.featurestore.aggregates import Aggregate
+from eagleray.featurestore.backlog import Gate
 from eagleray.featurestore.entity import Entity
 from eagleray.featurestore.event_source import EventSource
 from eagleray.featurestore.feature_set import FeatureSet
@@ -114,7 +115,8 @@ def total(bench: Bench) -> float:
 
 
 def intake(bench: Bench, source: EventSource) -> Intake:
-    return Intake(bench.feature_set, bench.applied, bench.stores, source, now_us=lambda: 2**60, ttl_ms=2000)
+    gate = Gate(bench.stores.log, name="clicks")
+    return Intake(bench.feature_set, bench.applied, bench.stores, source, gate=gate, now_us=lambda: 2**60, ttl_ms=2000)
 
 
 def test_each_message_is_taken_once_whoever_takes_it(writer: RedisWriter | KafkaWriter) -> None:

@@ -10,13 +10,14 @@ import polars as pl
 import pytest
 
 from eagleray.featurestore.aggregates import Aggregate
+from eagleray.featurestore.backlog import Bound
 from eagleray.featurestore.entity import Entity
 from eagleray.featurestore.feature_set import FeatureSet
 from eagleray.featurestore.feature_vector import FeatureVector
 from eagleray.featurestore.store import FeatureStore
 from eagleray.featurestore.stream import Stream
 from eagleray.runtime import redis_client
-from eagleray.runtime.errors import DefinitionError
+from eagleray.runtime.errors import DefinitionError, LogFull
 from eagleray.runtime.settings import Settings
 
 from .bench import Bench
@@ -154,3 +155,16 @@ def test_the_number_of_partitions_is_chosen_once(store: FeatureStore) -> None:
         assert stream.partitions == tuple(range(7))
     with pytest.raises(DefinitionError, match=r"clicks\.v1 has 7 partitions already"):
         store.apply(feature_set, partitions=2)
+
+
+def test_a_push_to_a_full_log_is_refused_until_a_stream_has_made_room(store: FeatureStore) -> None:
+    feature_set = clicks()
+    store.apply(feature_set, partitions=1)
+    store.streams.bound = Bound(events=50)
+    assert store.push(feature_set, rows(0, 60)) == 60
+    with pytest.raises(LogFull, match=r"clicks\.v1: partition 0 of the log is full \(60 events\)") as refused:
+        store.push(feature_set, rows(60, 10), patience_s=0)
+    assert refused.value.retry_after_s > 0
+    with store.stream(feature_set):
+        assert store.push(feature_set, rows(60, 10), patience_s=20) == 10
+    assert counted(store) == 70
