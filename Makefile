@@ -1,8 +1,8 @@
 # Two commands matter: `make demo` and `make test`. Both install into .venv first (once).
 PYTHON ?= python3
 VENV := .venv
-# Processes that test at once: they mostly wait, for Ray and Serve, so there may be more of them than cores.
-WORKERS ?= 3
+# Processes that test at once; more gain on more cores, for they mostly wait for Ray and Serve.
+WORKERS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
