@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cached_property, partial
@@ -33,8 +33,8 @@ from .stream import LEASE_S, Stream
 from .stream_status import StreamStatus
 from .streams import Streams
 from .training_set import TrainingSet
-from .vector_log import VectorLog, VectorLogs
-from .wanted import Wanted, resolve
+from .vector_log import VectorLogs
+from .wanted import resolve
 from .worker import Stores
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class FeatureStore:
     def __init__(self, settings: Settings | None = None, *, now_us: Callable[[], int] = wall_clock_us) -> None:
         self.settings = settings or Settings.from_env()
         self._now_us = now_us
-        self._vector_logs = VectorLogs()
+        self._vector_logs = VectorLogs(lambda: self._offline, lambda name: ErasureBook(self._catalog).erased(name))
         self._applied: dict[str, AppliedSet] = {}
         self._readers = Readers()
 
@@ -192,11 +192,8 @@ class FeatureStore:
 
         A share `log_sample` of them (the vector's own unless said) is kept for `audit`.
         """
-
-        def listener(wanted: Sequence[Wanted]) -> VectorLog | None:
-            sample = vector.log_sample if log_sample is None else log_sample
-            return self._vector_logs.of(vector.name, wanted, lambda: self._offline, sample=sample)
-
+        sample = vector.log_sample if log_sample is None else log_sample
+        listener = partial(self._vector_logs.of, vector.name, sample=sample)
         if log_sample is None:
             return self._readers.of(vector, self.get, lambda: self._online, listener=listener)
         wanted = resolve(vector, self.get)

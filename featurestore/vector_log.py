@@ -13,6 +13,7 @@ import polars as pl
 
 from ..runtime.errors import EaglerayError
 from .columns import listed
+from .erasure import NOTHING_ERASED, Erased
 from .offline import OFFSET, PARTITION, OfflineStore
 from .online_result import OnlineResult
 from .wanted import Wanted
@@ -41,8 +42,17 @@ def vectors_table(namespace: str) -> str:
 class VectorLog:
     """Takes a share of the answers of one vector aside; a thread writes them to a table, a reader never waits."""
 
-    def __init__(self, vector: str, wanted: Sequence[Wanted], offline: OfflineStore, *, sample: float) -> None:
+    def __init__(
+        self,
+        vector: str,
+        wanted: Sequence[Wanted],
+        offline: OfflineStore,
+        *,
+        sample: float,
+        erased: Callable[[str], Erased] = lambda _: NOTHING_ERASED,
+    ) -> None:
         self._vector = vector
+        self._erased = erased
         self._wanted = tuple(wanted)
         self._offline = offline
         self._sample = sample
@@ -115,7 +125,7 @@ class VectorLog:
         features = [listed(columns[ref.column], types[ref.feature]) for ref in item.refs]
         keys = {entity.name: answer.entity(entity) for entity in sorted(applied.entities, key=lambda one: one.name)}
         count = len(answer)
-        return pl.DataFrame(
+        made = pl.DataFrame(
             {
                 "vector": [self._vector] * count,
                 "set": [label] * count,
@@ -130,6 +140,10 @@ class VectorLog:
             },
             schema_overrides={name: dtype for name, dtype in SCHEMA.items() if name != "logged"},
         ).with_columns(pl.col("logged").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+        # What was erased while the answer waited here must not come back with it.
+        of_whom = pl.DataFrame(keys).with_columns(made["logged"])
+        kept = self._erased(applied.name).kept(of_whom, applied.entities, "logged")
+        return made if kept is None else made.filter(kept)
 
 
 def told(value: object) -> str:
@@ -138,20 +152,20 @@ def told(value: object) -> str:
 
 
 class VectorLogs:
-    """The logs of one store, one a vector and share; nothing is kept for a share of 0."""
+    """The logs of one store, one a vector and share; `erased` tells what must not be kept of a feature set."""
 
-    def __init__(self) -> None:
+    def __init__(self, offline: Callable[[], OfflineStore], erased: Callable[[str], Erased]) -> None:
+        self._offline = offline
+        self._erased = erased
         self._logs: dict[tuple[object, ...], VectorLog] = {}
 
-    def of(
-        self, vector: str, wanted: Sequence[Wanted], offline: Callable[[], OfflineStore], *, sample: float
-    ) -> VectorLog | None:
-        """The log that takes this share of the vector's answers."""
+    def of(self, vector: str, wanted: Sequence[Wanted], *, sample: float) -> VectorLog | None:
+        """The log that takes this share of the vector's answers; None for a share of 0."""
         if not sample:
             return None
         key = (vector, sample, *((item.applied.full_name, item.refs) for item in wanted))
         if key not in self._logs:
-            self._logs[key] = VectorLog(vector, wanted, offline(), sample=sample)
+            self._logs[key] = VectorLog(vector, wanted, self._offline(), sample=sample, erased=self._erased)
         return self._logs[key]
 
     def flush(self) -> None:

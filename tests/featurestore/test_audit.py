@@ -150,6 +150,17 @@ def test_logged_vectors_of_an_erased_entity_go_with_it(store: FeatureStore) -> N
     assert (store.audit().checked, store.audit().different) == (10, 0)
 
 
+def test_answers_that_waited_elsewhere_while_an_entity_was_erased_go_without_it(store: FeatureStore) -> None:
+    feed(store, np.random.default_rng(15))
+    with FeatureStore(store.settings) as elsewhere:
+        elsewhere.vector_reader(VECTOR, log_sample=1.0).get(ASKED)
+        store.erase(None, {"card": "c1"}, reason="request")
+    audit = store.audit()
+    assert (audit.checked, audit.different) == (10, 0)
+    table = vectors_table(store.get("cards").namespace)
+    assert '"c1"' not in store._offline.read(table, ["entities"]).write_json()
+
+
 def test_a_disk_that_is_full_keeps_what_waits(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     from eagleray.runtime.errors import StorageError
 
