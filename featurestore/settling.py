@@ -69,10 +69,11 @@ class Hands:
             self._worker.save()
 
     def settle(self, ends: Offsets) -> None:
-        """The same, until all is in the offline table too."""
+        """The same, until all is in the offline table too; after that the partitions are free for others."""
         self._until(ends, self._not_online)
         self._worker.save()
         self._until(ends, self._not_saved)
+        self._give_back()
 
     def _until(self, ends: Offsets, missing: Callable[[Offsets], dict[int, int]]) -> None:
         moved, seen = time.monotonic(), dict[int, int]()

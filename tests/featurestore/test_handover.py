@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow
 import pytest
 
 from eagleray.featurestore import backfill, sources
@@ -113,6 +114,24 @@ def test_a_stream_goes_on_while_a_batch_comes(make) -> None:
         pusher.join()
     assert not failures
     assert stream.events == events().height, "the stream did the work of both"
+    assert answers(both).equals(answers(whole))
+
+
+def test_others_go_on_while_a_source_is_read(make) -> None:
+    whole, both = make("whole"), make("both")
+    whole.ingest(cards(), events())
+    pushed: list[int] = []
+
+    def read() -> Iterator[pyarrow.RecordBatch]:
+        for place, piece in enumerate(events().iter_slices(100)):
+            if place % 2:
+                pushed.append(both.push(cards(), piece, wait=True))
+            else:
+                yield from piece.to_arrow().to_batches()
+
+    schema = events().to_arrow().schema
+    assert both.ingest(cards(), pyarrow.RecordBatchReader.from_batches(schema, read())) == 500
+    assert pushed == [100] * 4
     assert answers(both).equals(answers(whole))
 
 
