@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import fields as state
+from .event_order import pair
 from .fields import Column, Fields, Int64s
 from .layout import Field, Ring
 from .records import Records
@@ -37,7 +38,8 @@ def merged(codes: Int64s, tiles: Int64s, fields: Fields) -> Tiles:
     """Sorts the entries and merges those of the same key and tile."""
     if not len(codes):
         return Tiles(codes, tiles, fields)
-    order = np.lexsort((tiles, codes))
+    packed = pair(codes, tiles)
+    order = np.lexsort((tiles, codes)) if packed is None else np.argsort(packed)
     codes, tiles = codes[order], tiles[order]
     new = np.empty(len(codes), dtype=bool)
     new[0] = True
