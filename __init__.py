@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from eagleray import hub
     from eagleray.autoscaling.scale import Scale
-    from eagleray.featurestore.aggregates import Aggregate
-    from eagleray.featurestore.entity import Entity
-    from eagleray.featurestore.feature_set import FeatureSet
-    from eagleray.featurestore.feature_vector import FeatureVector
-    from eagleray.featurestore.rules import Rule
+    from eagleray.featurestore.definitions.aggregates import Aggregate
+    from eagleray.featurestore.definitions.entity import Entity
+    from eagleray.featurestore.definitions.feature_set import FeatureSet
+    from eagleray.featurestore.definitions.feature_vector import FeatureVector
+    from eagleray.featurestore.definitions.rules import Rule
     from eagleray.featurestore.store import FeatureStore
     from eagleray.functions import automl
     from eagleray.functions.current_run import current_run, log_artifact, log_metric, log_param
@@ -110,18 +110,18 @@ __all__ = [
 # Where each public name lives. tests/test_house.py holds this table, the imports above and __all__ together.
 _HOMES = {
     "Action": "eagleray.graphs.monitoring.action",
-    "Aggregate": "eagleray.featurestore.aggregates",
+    "Aggregate": "eagleray.featurestore.definitions.aggregates",
     "Alert": "eagleray.graphs.monitoring.alert",
     "DefinitionError": "eagleray.runtime.errors",
     "DeploymentError": "eagleray.runtime.errors",
     "EaglerayError": "eagleray.runtime.errors",
     "Endpoint": "eagleray.graphs.endpoint",
-    "Entity": "eagleray.featurestore.entity",
+    "Entity": "eagleray.featurestore.definitions.entity",
     "FeatureNotFound": "eagleray.runtime.errors",
-    "FeatureSet": "eagleray.featurestore.feature_set",
+    "FeatureSet": "eagleray.featurestore.definitions.feature_set",
     "FeatureSetNotFound": "eagleray.runtime.errors",
     "FeatureStore": "eagleray.featurestore.store",
-    "FeatureVector": "eagleray.featurestore.feature_vector",
+    "FeatureVector": "eagleray.featurestore.definitions.feature_vector",
     "Fenced": "eagleray.runtime.errors",
     "Function": "eagleray.functions.function",
     "Graph": "eagleray.graphs.graph",
@@ -138,7 +138,7 @@ _HOMES = {
     "PinNotFound": "eagleray.runtime.errors",
     "Resources": "eagleray.runtime.resources",
     "Retries": "eagleray.runtime.retries",
-    "Rule": "eagleray.featurestore.rules",
+    "Rule": "eagleray.featurestore.definitions.rules",
     "Scale": "eagleray.autoscaling.scale",
     "Schedule": "eagleray.functions.schedule",
     "Secret": "eagleray.runtime.secret",

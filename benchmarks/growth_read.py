@@ -18,9 +18,9 @@ import numpy as np
 import polars as pl
 
 from eagleray import Entity, FeatureSet, FeatureStore, FeatureVector
-from eagleray.featurestore.leases import lease_name
-from eagleray.featurestore.offline import OFFSET, PARTITION
-from eagleray.featurestore.online_write import OnlineWriter
+from eagleray.featurestore.events.leases import lease_name
+from eagleray.featurestore.offline.offline import OFFSET, PARTITION
+from eagleray.featurestore.streams.online_write import OnlineWriter
 from eagleray.runtime.settings import Settings
 
 FEATURES = [f"f{place}" for place in range(10)]

@@ -22,9 +22,9 @@ import polars as pl
 import psutil
 
 from eagleray import Aggregate, Entity, FeatureSet, FeatureStore, FeatureVector, Settings
-from eagleray.featurestore import ray_training_set
-from eagleray.featurestore.delta_offline import DeltaOfflineStore
-from eagleray.featurestore.offline import APPLIED, OFFSET, PARTITION
+from eagleray.featurestore.offline import ray_training_set
+from eagleray.featurestore.offline.delta_offline import DeltaOfflineStore
+from eagleray.featurestore.offline.offline import APPLIED, OFFSET, PARTITION
 from eagleray.runtime import ray_cluster
 
 SIZES = (1_000_000, 4_000_000)

@@ -20,11 +20,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from eagleray.featurestore import backfill, sources
-from eagleray.featurestore.aggregates import Aggregate
-from eagleray.featurestore.entity import Entity
-from eagleray.featurestore.feature_set import FeatureSet
-from eagleray.featurestore.offline import OFFSET, PARTITION
+from eagleray.featurestore.batches import backfill
+from eagleray.featurestore.definitions.aggregates import Aggregate
+from eagleray.featurestore.definitions.entity import Entity
+from eagleray.featurestore.definitions.feature_set import FeatureSet
+from eagleray.featurestore.offline.offline import OFFSET, PARTITION
+from eagleray.featurestore.sources import sources
 from eagleray.featurestore.store import FeatureStore
 from eagleray.runtime.settings import Settings
 

@@ -27,13 +27,13 @@ import polars as pl
 import redis
 
 from eagleray import Aggregate, Entity, FeatureSet, FeatureStore
-from eagleray.featurestore.catalog import AppliedSet
-from eagleray.featurestore.entity import frame_keys
-from eagleray.featurestore.ingest import accept, by_partition
-from eagleray.featurestore.log import MemoryLog
-from eagleray.featurestore.offline import OFFSET, PARTITION, MemoryOfflineStore
-from eagleray.featurestore.online import MemoryOnlineStore
-from eagleray.featurestore.worker import Stores, Worker
+from eagleray.featurestore.definitions.catalog import AppliedSet
+from eagleray.featurestore.definitions.entity import frame_keys
+from eagleray.featurestore.events.log import MemoryLog
+from eagleray.featurestore.offline.offline import OFFSET, PARTITION, MemoryOfflineStore
+from eagleray.featurestore.online.online import MemoryOnlineStore
+from eagleray.featurestore.streams.ingest import accept, by_partition
+from eagleray.featurestore.streams.worker import Stores, Worker
 from eagleray.runtime import redis_client, valkey_server
 from eagleray.runtime.errors import EaglerayError
 from eagleray.runtime.settings import Settings

@@ -18,8 +18,8 @@ import numpy as np
 import polars as pl
 
 from eagleray import Aggregate, Entity, FeatureSet, FeatureStore, FeatureVector
-from eagleray.featurestore.catalog import AppliedSet
-from eagleray.featurestore.hyperloglog import EXACT
+from eagleray.featurestore.definitions.catalog import AppliedSet
+from eagleray.featurestore.state.hyperloglog import EXACT
 from eagleray.runtime.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))

@@ -20,7 +20,7 @@ import polars as pl  # noqa: E402 - how long the imports take is part of the res
 from eagleray import Entity, FeatureSet, FeatureStore, FeatureVector, Settings  # noqa: E402
 
 peers = import_module("common")  # in the peers' folder, which their driver puts on the path
-for late in ("eagleray.featurestore.delta_offline", "eagleray.runtime.sql_catalog", "numpy.ma"):
+for late in ("eagleray.featurestore.offline.delta_offline", "eagleray.runtime.sql_catalog", "numpy.ma"):
     import_module(late)
 IMPORT_S = time.perf_counter() - started
 HISTORY = FeatureSet(

@@ -25,14 +25,14 @@ import numpy as np
 import polars as pl
 
 from eagleray import Aggregate, Entity, FeatureSet, FeatureStore, FeatureVector, Settings
-from eagleray.featurestore.catalog import AppliedSet
-from eagleray.featurestore.ingest import accept, by_partition
-from eagleray.featurestore.log import MemoryLog
-from eagleray.featurestore.offline import MemoryOfflineStore
-from eagleray.featurestore.online import MemoryOnlineStore, OnlineStore
-from eagleray.featurestore.online_read import VectorReader
-from eagleray.featurestore.wanted import resolve
-from eagleray.featurestore.worker import Stores, Worker
+from eagleray.featurestore.definitions.catalog import AppliedSet
+from eagleray.featurestore.definitions.wanted import resolve
+from eagleray.featurestore.events.log import MemoryLog
+from eagleray.featurestore.offline.offline import MemoryOfflineStore
+from eagleray.featurestore.online.online import MemoryOnlineStore, OnlineStore
+from eagleray.featurestore.online.online_read import VectorReader
+from eagleray.featurestore.streams.ingest import accept, by_partition
+from eagleray.featurestore.streams.worker import Stores, Worker
 from eagleray.runtime import redis_client
 
 peers: Any = import_module("common")  # in the peers' folder, which their driver puts on the path

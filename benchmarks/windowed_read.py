@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from eagleray import Aggregate, Entity, FeatureSet, FeatureStore, FeatureVector
-from eagleray.featurestore.requests import Requests
+from eagleray.featurestore.online.requests import Requests
 from eagleray.runtime.settings import Settings
 
 KEYS, ASKED = 1_000, 100

@@ -11,37 +11,37 @@ from typing import TYPE_CHECKING
 
 from ..runtime.errors import DefinitionError
 from ..runtime.settings import Settings
-from .audit import Audit
-from .backfill import Crew, moment_us
-from .batches import Batches
-from .catalog import AppliedSet
-from .deployment import Deployment
-from .engine_choice import Engine, Labels
-from .erase import sets_with
-from .erasure import Erasure, ErasureBook
-from .feature_set import FeatureSet
-from .feature_vector import FeatureVector
-from .label_join import AsOf
-from .log import DeadLetter, EventLog
-from .online_read import Readers, VectorReader
-from .online_result import OnlineResult
-from .past import Past
-from .registry import Registry
-from .requests import Rows as Requested
-from .sources import Batchable, Rows, open_source
-from .stream import LEASE_S, Stream
-from .stream_status import StreamStatus
-from .streams import Streams
-from .training_set import TrainingSet
-from .vector_log import VectorLogs
-from .wanted import resolve
-from .worker import Stores
+from .batches.backfill import Crew, moment_us
+from .batches.batches import Batches
+from .definitions.catalog import AppliedSet
+from .definitions.feature_set import FeatureSet
+from .definitions.feature_vector import FeatureVector
+from .definitions.registry import Registry
+from .definitions.wanted import resolve
+from .events.log import DeadLetter, EventLog
+from .offline.audit import Audit
+from .offline.engine_choice import Engine, Labels
+from .offline.erase import sets_with
+from .offline.erasure import Erasure, ErasureBook
+from .offline.label_join import AsOf
+from .offline.past import Past
+from .offline.training_set import TrainingSet
+from .offline.vector_log import VectorLogs
+from .online.online_read import Readers, VectorReader
+from .online.online_result import OnlineResult
+from .online.requests import Rows as Requested
+from .sources.sources import Batchable, Rows, open_source
+from .streams.deployment import Deployment
+from .streams.stream import LEASE_S, Stream
+from .streams.stream_status import StreamStatus
+from .streams.streams import Streams
+from .streams.worker import Stores
 
 if TYPE_CHECKING:
     from ..runtime.redis_client import Client
     from ..runtime.sql_catalog import Catalog
-    from .offline import Compacted, OfflineStore
-    from .online import OnlineStore
+    from .offline.offline import Compacted, OfflineStore
+    from .online.online import OnlineStore
 
 
 def wall_clock_us() -> int:
@@ -278,7 +278,7 @@ class FeatureStore:
         return Batches(self._registry, folder, self._now_us, self._stores, self._crew)
 
     def _crew(self, feature_set: FeatureSet, partitions: int) -> Crew:
-        from .ray_backfill import RayCrew
+        from .batches.ray_backfill import RayCrew
 
         return RayCrew(self, feature_set, self.settings, partitions=partitions)
 
@@ -313,7 +313,7 @@ class FeatureStore:
         return Stores(online=self._online, offline=self._offline, log=self.streams.log(applied), erased=erased)
 
     def _open_log(self, applied: AppliedSet, partitions: int | None) -> EventLog:
-        from .redis_log import PARTITIONS, RedisLog
+        from .events.redis_log import PARTITIONS, RedisLog
 
         name, known = applied.full_name, lambda: self._offline.offsets(applied.full_name)
         return RedisLog(self._client, self.settings, name=name, partitions=partitions or PARTITIONS, known=known)
@@ -327,13 +327,13 @@ class FeatureStore:
 
     @cached_property
     def _online(self) -> OnlineStore:
-        from .redis_open_online import open_online
+        from .online.redis_open_online import open_online
 
         return open_online(self.settings)
 
     @cached_property
     def _offline(self) -> OfflineStore:
-        from .delta_offline import DeltaOfflineStore
+        from .offline.delta_offline import DeltaOfflineStore
 
         return DeltaOfflineStore(self.settings.offline_root)
 

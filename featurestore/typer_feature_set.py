@@ -9,7 +9,7 @@ import typer
 from ..runtime.errors import InputError, NotFoundError, did_you_mean
 
 if TYPE_CHECKING:
-    from .feature_set import FeatureSet
+    from .definitions.feature_set import FeatureSet
 
 Target = Annotated[str, typer.Argument(metavar="FILE:SET", help="For instance features.py:transactions.")]
 
@@ -17,7 +17,7 @@ Target = Annotated[str, typer.Argument(metavar="FILE:SET", help="For instance fe
 def feature_set_at(target: str) -> FeatureSet:
     """The set; raises `InputError`, `NotFoundError`."""
     from ..runtime.user_module import module_at
-    from .feature_set import FeatureSet
+    from .definitions.feature_set import FeatureSet
 
     place, colon, name = target.rpartition(":")
     if not colon or not place or not name:

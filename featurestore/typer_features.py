@@ -16,7 +16,7 @@ from ..runtime.typer_options import AsJson
 from . import typer_batches, typer_streams
 
 if TYPE_CHECKING:
-    from .catalog import AppliedSet
+    from .definitions.catalog import AppliedSet
 
 app = typer.Typer(no_args_is_help=True, help="What the feature store holds.")
 app.add_typer(typer_streams.app, name="streams")

@@ -15,7 +15,7 @@ from .typer_feature_set import Target, feature_set_at
 
 if TYPE_CHECKING:
     from .store import FeatureStore
-    from .stream_status import StreamStatus
+    from .streams.stream_status import StreamStatus
 
 app = typer.Typer(no_args_is_help=True, help="The streams of feature sets: what they are at, start and stop.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A feature set's name.")]
@@ -75,7 +75,7 @@ def stop(name: Name, as_json: AsJson = False) -> None:
 @app.command()
 def metrics() -> None:
     """Print lag, throughput and dead letters of all streams, in the text format that Prometheus reads."""
-    from .stream_status import prometheus
+    from .streams.stream_status import prometheus
 
     with _store() as store:
         print(prometheus([one for found in store.feature_sets() for one in store.streams.status(found.name)]), end="")

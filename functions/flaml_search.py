@@ -131,7 +131,7 @@ def _searcher_alone() -> tuple[Any, Any]:
         return importlib.import_module("flaml.tune.searcher.blendsearch"), sample
     finally:
         sys.meta_path.remove(_SearcherOnly)
-        for name in [name for name in sys.modules if name.partition(".")[0] == "flaml"]:
+        for name in [name for name in list(sys.modules) if name.partition(".")[0] == "flaml"]:
             del sys.modules[name]
 
 

@@ -132,6 +132,22 @@ def test_imports_point_down() -> None:
     report([problem for path in floored for problem in floor_problems(path)])
 
 
+def test_rooms_of_the_feature_store_import_from_those_before_them() -> None:
+    """The largest floor has rooms, in the order of ARCHITECTURE.md."""
+    rooms = ["definitions", "state", "events", "online", "sources", "offline", "streams", "batches"]
+    problems = []
+    for path in python_files():
+        parts = path.relative_to(ROOT).parts
+        if len(parts) != 3 or parts[0] != "featurestore" or parts[1] not in (*rooms, "quality"):
+            continue
+        for line, target, _ in imports(path):
+            room = target.split(".")[2] if target.startswith("eagleray.featurestore.") else parts[1]
+            allowed = rooms[: rooms.index(parts[1])] if parts[1] in rooms else []
+            if room not in (parts[1], *allowed):
+                problems.append(f"{name_of(path)}:{line}: {parts[1]} imports {room}, which stands above it")
+    report(problems)
+
+
 def test_examples_use_the_public_face() -> None:
     """An example imports eagleray's public names, and nothing from below."""
     problems = []

@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from ...featurestore.drift import Distance
-from ...featurestore.profile import Span, numeric_columns
+from ...featurestore.quality.drift import Distance
+from ...featurestore.quality.profile import Span, numeric_columns
 from ...runtime.errors import InputError
 from ...runtime.settings import Settings
 from ...runtime.units import duration_us

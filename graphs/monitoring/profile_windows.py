@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...featurestore.open_profile import load_profile, new_profile
-from ...featurestore.profile import Profile, Span
+from ...featurestore.quality.open_profile import load_profile, new_profile
+from ...featurestore.quality.profile import Profile, Span
 from ...runtime.errors import DefinitionError
 
 SUFFIX = ".profile"

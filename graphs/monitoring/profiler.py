@@ -13,10 +13,10 @@ from typing import Protocol
 
 import polars as pl
 
-from ...featurestore.drift import Distance
-from ...featurestore.open_profile import load_profile, new_profile
-from ...featurestore.profile import Profile, Span
-from ...featurestore.reference import Reference
+from ...featurestore.quality.drift import Distance
+from ...featurestore.quality.open_profile import load_profile, new_profile
+from ...featurestore.quality.profile import Profile, Span
+from ...featurestore.quality.reference import Reference
 from ...runtime.errors import DefinitionError
 from .decision_log import CAPACITY, DecisionLog
 from .profile_windows import NewProfile, ProfileWindows

@@ -17,8 +17,8 @@ import polars as pl
 import ray
 import ray.exceptions
 
-from ...featurestore.profile import Floats
-from ...featurestore.reference import make_reference
+from ...featurestore.quality.profile import Floats
+from ...featurestore.quality.reference import make_reference
 from ...runtime import ray_cluster
 from ...runtime.errors import EaglerayError, ServerUnavailable
 from ...runtime.settings import Settings

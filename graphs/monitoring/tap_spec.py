@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...featurestore.profile import Floats
+from ...featurestore.quality.profile import Floats
 from ...runtime.errors import DefinitionError
 from ...runtime.settings import Settings
 from .profiler import ProfilerPort

@@ -10,22 +10,22 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from eagleray.featurestore.backfill import Ingestion, Target, ingest
-from eagleray.featurestore.catalog import AppliedSet
-from eagleray.featurestore.entity import row_key
-from eagleray.featurestore.feature_set import FeatureSet
-from eagleray.featurestore.feature_vector import FeatureVector
-from eagleray.featurestore.ingest import accept, by_partition
-from eagleray.featurestore.label_join import build
-from eagleray.featurestore.ledger import MemoryLedger
-from eagleray.featurestore.log import MemoryLog
-from eagleray.featurestore.offline import MemoryOfflineStore
-from eagleray.featurestore.online import MemoryOnlineStore
-from eagleray.featurestore.online_read import VectorReader
-from eagleray.featurestore.settling import Settler, WorkerSettler
-from eagleray.featurestore.sources import open_source
-from eagleray.featurestore.wanted import resolve
-from eagleray.featurestore.worker import Stores, Worker
+from eagleray.featurestore.batches.backfill import Ingestion, Target, ingest
+from eagleray.featurestore.batches.ledger import MemoryLedger
+from eagleray.featurestore.definitions.catalog import AppliedSet
+from eagleray.featurestore.definitions.entity import row_key
+from eagleray.featurestore.definitions.feature_set import FeatureSet
+from eagleray.featurestore.definitions.feature_vector import FeatureVector
+from eagleray.featurestore.definitions.wanted import resolve
+from eagleray.featurestore.events.log import MemoryLog
+from eagleray.featurestore.offline.label_join import build
+from eagleray.featurestore.offline.offline import MemoryOfflineStore
+from eagleray.featurestore.online.online import MemoryOnlineStore
+from eagleray.featurestore.online.online_read import VectorReader
+from eagleray.featurestore.sources.sources import open_source
+from eagleray.featurestore.streams.ingest import accept, by_partition
+from eagleray.featurestore.streams.settling import Settler, WorkerSettler
+from eagleray.featurestore.streams.worker import Stores, Worker
 
 FAR_FUTURE_US = 2**60
 NOWHERE = Path("nothing-is-staged-here")

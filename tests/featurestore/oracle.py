@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from eagleray.featurestore.windows import Window
+from eagleray.featurestore.definitions.windows import Window
 
 Scalar = float | int | str | None
 Answer = Scalar | Sequence[float | int | str]

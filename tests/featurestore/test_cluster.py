@@ -10,17 +10,17 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from eagleray.featurestore.aggregates import Aggregate
-from eagleray.featurestore.entity import Entity
-from eagleray.featurestore.feature_set import FeatureSet
-from eagleray.featurestore.feature_vector import FeatureVector
-from eagleray.featurestore.leases import lease_name
-from eagleray.featurestore.log import MemoryLog
-from eagleray.featurestore.offline import MemoryOfflineStore
-from eagleray.featurestore.redis_cluster_online import RedisClusterOnlineStore
-from eagleray.featurestore.redis_open_online import open_online
+from eagleray.featurestore.definitions.aggregates import Aggregate
+from eagleray.featurestore.definitions.entity import Entity
+from eagleray.featurestore.definitions.feature_set import FeatureSet
+from eagleray.featurestore.definitions.feature_vector import FeatureVector
+from eagleray.featurestore.events.leases import lease_name
+from eagleray.featurestore.events.log import MemoryLog
+from eagleray.featurestore.offline.offline import MemoryOfflineStore
+from eagleray.featurestore.online.redis_cluster_online import RedisClusterOnlineStore
+from eagleray.featurestore.online.redis_open_online import open_online
 from eagleray.featurestore.store import FeatureStore
-from eagleray.featurestore.worker import Stores
+from eagleray.featurestore.streams.worker import Stores
 from eagleray.runtime.errors import ServerUnavailable
 from eagleray.runtime.settings import Settings
 

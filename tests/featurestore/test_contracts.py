@@ -9,11 +9,19 @@ from collections.abc import Iterator
 import polars as pl
 import pytest
 
-from eagleray.featurestore.log import BYTES_A_BATCH, EVENTS_A_BATCH, DeadLetter, EventLog, Mark, MemoryLog, pieces
-from eagleray.featurestore.online import MemoryOnlineStore, OnlineStore
-from eagleray.featurestore.redis_log import RedisLog
-from eagleray.featurestore.redis_online import CHUNK_KEYS, RedisOnlineStore
-from eagleray.featurestore.redis_open_online import open_online
+from eagleray.featurestore.events.log import (
+    BYTES_A_BATCH,
+    EVENTS_A_BATCH,
+    DeadLetter,
+    EventLog,
+    Mark,
+    MemoryLog,
+    pieces,
+)
+from eagleray.featurestore.events.redis_log import RedisLog
+from eagleray.featurestore.online.online import MemoryOnlineStore, OnlineStore
+from eagleray.featurestore.online.redis_online import CHUNK_KEYS, RedisOnlineStore
+from eagleray.featurestore.online.redis_open_online import open_online
 from eagleray.runtime import redis_client
 from eagleray.runtime.errors import Fenced
 from eagleray.runtime.settings import Settings

@@ -13,14 +13,14 @@ import pytest
 import redis
 from confluent_kafka import Producer
 
-from eagleray.featurestore.aggregates import Aggregate
-from eagleray.featurestore.backlog import Gate
-from eagleray.featurestore.entity import Entity
-from eagleray.featurestore.event_source import EventSource
-from eagleray.featurestore.feature_set import FeatureSet
-from eagleray.featurestore.intake import Intake
-from eagleray.featurestore.open_events import open_events
+from eagleray.featurestore.definitions.aggregates import Aggregate
+from eagleray.featurestore.definitions.entity import Entity
+from eagleray.featurestore.definitions.feature_set import FeatureSet
+from eagleray.featurestore.events.backlog import Gate
+from eagleray.featurestore.sources.event_source import EventSource
+from eagleray.featurestore.sources.open_events import open_events
 from eagleray.featurestore.store import FeatureStore
+from eagleray.featurestore.streams.intake import Intake
 from eagleray.runtime import redis_client
 from eagleray.runtime.errors import DefinitionError, EaglerayError, ServerUnavailable
 from eagleray.runtime.settings import Settings

@@ -13,14 +13,15 @@ import polars as pl
 import pyarrow
 import pytest
 
-from eagleray.featurestore import backfill, sources
-from eagleray.featurestore.aggregates import Aggregate
-from eagleray.featurestore.entity import Entity
-from eagleray.featurestore.feature_set import FeatureSet
-from eagleray.featurestore.feature_vector import FeatureVector
-from eagleray.featurestore.settling import Hands
+from eagleray.featurestore.batches import backfill
+from eagleray.featurestore.definitions.aggregates import Aggregate
+from eagleray.featurestore.definitions.entity import Entity
+from eagleray.featurestore.definitions.feature_set import FeatureSet
+from eagleray.featurestore.definitions.feature_vector import FeatureVector
+from eagleray.featurestore.sources import sources
 from eagleray.featurestore.store import FeatureStore
-from eagleray.featurestore.stream import Stream
+from eagleray.featurestore.streams.settling import Hands
+from eagleray.featurestore.streams.stream import Stream
 from eagleray.runtime.settings import Settings
 
 from .bench import same_bits

@@ -14,17 +14,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from eagleray.featurestore import backfill, sources
-from eagleray.featurestore.aggregates import Aggregate
-from eagleray.featurestore.arrow_staging import Staging, staged_rows
-from eagleray.featurestore.backfill import Ingestion, moment_us
-from eagleray.featurestore.entity import Entity
-from eagleray.featurestore.feature_set import FeatureSet
-from eagleray.featurestore.log import Offsets
-from eagleray.featurestore.offline import APPLIED, OFFSET, PARTITION
-from eagleray.featurestore.placing import BUCKETS, places
-from eagleray.featurestore.rules import Rule
-from eagleray.featurestore.settling import WorkerSettler
+from eagleray.featurestore.batches import backfill
+from eagleray.featurestore.batches.backfill import Ingestion, moment_us
+from eagleray.featurestore.definitions.aggregates import Aggregate
+from eagleray.featurestore.definitions.entity import Entity
+from eagleray.featurestore.definitions.feature_set import FeatureSet
+from eagleray.featurestore.definitions.rules import Rule
+from eagleray.featurestore.events.arrow_staging import Staging, staged_rows
+from eagleray.featurestore.events.log import Offsets
+from eagleray.featurestore.events.placing import BUCKETS, places
+from eagleray.featurestore.offline.offline import APPLIED, OFFSET, PARTITION
+from eagleray.featurestore.sources import sources
+from eagleray.featurestore.streams.settling import WorkerSettler
 from eagleray.runtime.errors import InputError
 
 from .bench import Bench

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from eagleray.featurestore.event_order import event_order
-from eagleray.featurestore.feature_vector import FeatureVector
-from eagleray.featurestore.label_join import build
-from eagleray.featurestore.offline import APPLIED, OFFSET, PARTITION
-from eagleray.featurestore.sight import Sight
-from eagleray.featurestore.wanted import resolve
+from eagleray.featurestore.definitions.feature_vector import FeatureVector
+from eagleray.featurestore.definitions.wanted import resolve
+from eagleray.featurestore.offline.label_join import build
+from eagleray.featurestore.offline.offline import APPLIED, OFFSET, PARTITION
+from eagleray.featurestore.offline.sight import Sight
+from eagleray.featurestore.state.event_order import event_order
 from eagleray.runtime.errors import InputError
 
 from .bench import Bench, memory_stores, same_bits

@@ -8,8 +8,15 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from eagleray.featurestore.delta_offline import DeltaOfflineStore
-from eagleray.featurestore.offline import APPLIED, OFFSET, PARTITION, Compacted, MemoryOfflineStore, OfflineStore
+from eagleray.featurestore.offline.delta_offline import DeltaOfflineStore
+from eagleray.featurestore.offline.offline import (
+    APPLIED,
+    OFFSET,
+    PARTITION,
+    Compacted,
+    MemoryOfflineStore,
+    OfflineStore,
+)
 from eagleray.runtime.errors import PinNotFound, StorageError
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from eagleray.featurestore.entity import Entity
-from eagleray.featurestore.feature_set import FeatureSet
-from eagleray.featurestore.feature_vector import FeatureVector
-from eagleray.featurestore.online import MemoryOnlineStore, OnlineStore
-from eagleray.featurestore.online_read import VectorReader
-from eagleray.featurestore.redis_online import RedisOnlineStore
-from eagleray.featurestore.redis_open_online import open_online
-from eagleray.featurestore.wanted import resolve
+from eagleray.featurestore.definitions.entity import Entity
+from eagleray.featurestore.definitions.feature_set import FeatureSet
+from eagleray.featurestore.definitions.feature_vector import FeatureVector
+from eagleray.featurestore.definitions.wanted import resolve
+from eagleray.featurestore.online.online import MemoryOnlineStore, OnlineStore
+from eagleray.featurestore.online.online_read import VectorReader
+from eagleray.featurestore.online.redis_online import RedisOnlineStore
+from eagleray.featurestore.online.redis_open_online import open_online
 from eagleray.runtime import redis_client
 from eagleray.runtime.errors import ServerUnavailable
 from eagleray.runtime.settings import Settings

@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from eagleray.featurestore.arrow_staging import Staging
-from eagleray.featurestore.delta_offline import DeltaOfflineStore
-from eagleray.featurestore.log import EventLog, Mark, MemoryLog, Piece
-from eagleray.featurestore.offline import OFFSET, PARTITION, MemoryOfflineStore, OfflineStore
-from eagleray.featurestore.placing import BUCKETS
-from eagleray.featurestore.redis_log import RedisLog
+from eagleray.featurestore.events.arrow_staging import Staging
+from eagleray.featurestore.events.log import EventLog, Mark, MemoryLog, Piece
+from eagleray.featurestore.events.placing import BUCKETS
+from eagleray.featurestore.events.redis_log import RedisLog
+from eagleray.featurestore.offline.delta_offline import DeltaOfflineStore
+from eagleray.featurestore.offline.offline import OFFSET, PARTITION, MemoryOfflineStore, OfflineStore
 from eagleray.runtime import redis_client
 from eagleray.runtime.errors import StorageError
 from eagleray.runtime.settings import Settings

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eagleray.featurestore.exact_profile import ExactProfile
-from eagleray.featurestore.profile import Floats, Profile, Span, histogram
+from eagleray.featurestore.quality.exact_profile import ExactProfile
+from eagleray.featurestore.quality.profile import Floats, Profile, Span, histogram
 from eagleray.runtime.errors import FeatureNotFound, InputError
 
 
@@ -24,7 +24,7 @@ class Kind:
     @property
     def cls(self) -> Any:
         if self.name == "whylogs":
-            from eagleray.featurestore.whylogs_profile import WhylogsProfile
+            from eagleray.featurestore.quality.whylogs_profile import WhylogsProfile
 
             return WhylogsProfile
         return ExactProfile

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from eagleray.featurestore.aggregates import Aggregate, AggregateFunction
-from eagleray.featurestore.delta_offline import DeltaOfflineStore
-from eagleray.featurestore.entity import Entity
-from eagleray.featurestore.feature_set import FeatureSet
-from eagleray.featurestore.redis_log import RedisLog
-from eagleray.featurestore.redis_online import RedisOnlineStore
-from eagleray.featurestore.worker import Stores
+from eagleray.featurestore.definitions.aggregates import Aggregate, AggregateFunction
+from eagleray.featurestore.definitions.entity import Entity
+from eagleray.featurestore.definitions.feature_set import FeatureSet
+from eagleray.featurestore.events.redis_log import RedisLog
+from eagleray.featurestore.offline.delta_offline import DeltaOfflineStore
+from eagleray.featurestore.online.redis_online import RedisOnlineStore
+from eagleray.featurestore.streams.worker import Stores
 from eagleray.runtime import redis_client
 from eagleray.runtime.settings import Settings
 

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from eagleray.featurestore.aggregates import Aggregate
-from eagleray.featurestore.entity import Entity
-from eagleray.featurestore.feature_set import FeatureSet
-from eagleray.featurestore.feature_vector import FeatureVector
-from eagleray.featurestore.rules import Rule
+from eagleray.featurestore.definitions.aggregates import Aggregate
+from eagleray.featurestore.definitions.entity import Entity
+from eagleray.featurestore.definitions.feature_set import FeatureSet
+from eagleray.featurestore.definitions.feature_vector import FeatureVector
+from eagleray.featurestore.definitions.rules import Rule
 from eagleray.featurestore.store import FeatureStore
 from eagleray.runtime.errors import (
     DefinitionError,

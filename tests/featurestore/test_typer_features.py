@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from eagleray.featurestore.entity import Entity
-from eagleray.featurestore.feature_set import FeatureSet
-from eagleray.featurestore.feature_vector import FeatureVector
+from eagleray.featurestore.definitions.entity import Entity
+from eagleray.featurestore.definitions.feature_set import FeatureSet
+from eagleray.featurestore.definitions.feature_vector import FeatureVector
+from eagleray.featurestore.offline.vector_log import vectors_table
 from eagleray.featurestore.store import FeatureStore
 from eagleray.featurestore.typer_features import app
-from eagleray.featurestore.vector_log import vectors_table
 from eagleray.runtime.errors import InputError
 from eagleray.runtime.settings import Settings
 

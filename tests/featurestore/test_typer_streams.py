@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from eagleray.cli import app
-from eagleray.featurestore.feature_vector import FeatureVector
+from eagleray.featurestore.definitions.feature_vector import FeatureVector
 from eagleray.featurestore.store import FeatureStore
 from eagleray.runtime import redis_client
 from eagleray.runtime.settings import Settings

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
-from eagleray.featurestore.entity import Entity
-from eagleray.featurestore.feature_set import FeatureSet
-from eagleray.featurestore.feature_vector import FeatureVector
+from eagleray.featurestore.definitions.entity import Entity
+from eagleray.featurestore.definitions.feature_set import FeatureSet
+from eagleray.featurestore.definitions.feature_vector import FeatureVector
 from eagleray.featurestore.store import FeatureStore
-from eagleray.featurestore.worker import Worker
+from eagleray.featurestore.streams.worker import Worker
 from eagleray.runtime.settings import Settings
 
 from .bench import same_bits

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from eagleray.featurestore.aggregates import Aggregate, AggregateFunction
-from eagleray.featurestore.entity import Entity
-from eagleray.featurestore.feature_set import FeatureSet
+from eagleray.featurestore.definitions.aggregates import Aggregate, AggregateFunction
+from eagleray.featurestore.definitions.entity import Entity
+from eagleray.featurestore.definitions.feature_set import FeatureSet
 
 from .bench import Bench
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eagleray.featurestore.drift import Distance, distances
-from eagleray.featurestore.exact_profile import ExactProfile
+from eagleray.featurestore.quality.drift import Distance, distances
+from eagleray.featurestore.quality.exact_profile import ExactProfile
 from eagleray.graphs.monitoring.alert import Alert, evaluate
 from eagleray.graphs.monitoring.quality import Quality
 from eagleray.runtime.errors import DefinitionError, FeatureNotFound, InputError

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from eagleray.featurestore.exact_profile import ExactProfile
+from eagleray.featurestore.quality.exact_profile import ExactProfile
 from eagleray.graphs.monitoring.action import Action, Notice
 from eagleray.graphs.monitoring.alert import Alert
 from eagleray.graphs.monitoring.monitor import Monitor, reference_bytes

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eagleray.featurestore.exact_profile import ExactProfile
-from eagleray.featurestore.profile import Span
+from eagleray.featurestore.quality.exact_profile import ExactProfile
+from eagleray.featurestore.quality.profile import Span
 from eagleray.graphs.monitoring.profile_windows import ProfileWindows
 from eagleray.runtime.errors import DefinitionError
 

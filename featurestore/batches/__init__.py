@@ -1,0 +1,1 @@
+"""Batch ingestion: staged, resumable, of any size."""

@@ -1,0 +1,1 @@
+"""What users declare: entities, feature sets, aggregates, windows, vectors; their layout, and the catalog."""

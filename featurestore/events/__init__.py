@@ -1,0 +1,1 @@
+"""The event log: partitions, leases, and who shares them."""

@@ -1,0 +1,1 @@
+"""The online store and its reads and writes."""

@@ -1,0 +1,1 @@
+"""Profiles of data, distances between them, drift."""

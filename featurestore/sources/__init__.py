@@ -1,0 +1,1 @@
+"""Where rows come from: frames, files, datasets, and the streams of other systems."""

@@ -1,0 +1,1 @@
+"""Workers that take events from the log to both stores, wherever they run."""
