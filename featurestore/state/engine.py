@@ -54,8 +54,10 @@ def advance(states: States, events: Events, layout: Layout) -> States:
     applied += np.bincount(events.codes, minlength=len(states))
     when = state.Moments(events.ts_us, events.offsets)
     rings = []
+    # Rings share fields, so each is made once.
+    made = state.of_events(events.frame, tuple({field for ring in layout.rings for field in ring.fields}), when)
     for old, ring in zip(states.rings, layout.rings, strict=True):
-        one_each = state.of_events(events.frame, ring.fields, when)
+        one_each = {field: made[field] for field in ring.fields}
         # Tile 0 for ever in the ring of one tile: times before the epoch must not open a second.
         tiles = np.zeros_like(events.ts_us) if ring.timeless else events.ts_us // ring.granularity_us
         new = ring_tiles.merged(events.codes, tiles, one_each)

@@ -104,13 +104,17 @@ _Values = tuple[NDArray[Any], NDArray[np.bool_]]
 
 
 def _values(series: pl.Series, dtype: str) -> _Values:
+    # An operation of a series is a query of its own, some 0.2 ms, so there is none that is not needed.
+    nulls = series.null_count() > 0
     if dtype == "float64":
-        values = series.cast(pl.Float64).fill_null(np.nan).to_numpy() + 0.0  # -0.0 + 0.0 is 0.0
+        wide = series if series.dtype == pl.Float64 else series.cast(pl.Float64)
+        values = (wide.fill_null(np.nan) if nulls else wide).to_numpy() + 0.0  # -0.0 + 0.0 is 0.0
         return values, ~np.isnan(values)
-    present = series.is_not_null().to_numpy()
+    present = series.is_not_null().to_numpy() if nulls else np.ones(len(series), dtype=bool)
     if dtype == "string":
         return series.to_numpy(), present
-    return series.cast(pl.Int64).fill_null(0).to_numpy(), present
+    whole = series if series.dtype == pl.Int64 else series.cast(pl.Int64)
+    return (whole.fill_null(0) if nulls else whole).to_numpy(), present
 
 
 def _fixed(field: Field, values: NDArray[Any], present: NDArray[np.bool_]) -> Fixed:
