@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
@@ -101,6 +101,8 @@ class Link:
         if found is None:
             raise redis.exceptions.ConnectionError("the connection has no socket")
         self.socket: socket.socket = found
+        # Whoever forgets to close a store leaves no socket for the collector to complain of.
+        weakref.finalize(self, self._connection.disconnect)
         self.reader = hiredis.Reader(notEnoughData=NotImplemented)
         self._buffer = bytearray(BUFFER_BYTES)
 
@@ -146,8 +148,3 @@ class Link:
     def close(self) -> None:
         """Closes the connection."""
         self._connection.disconnect()
-
-    def __del__(self) -> None:
-        # An event loop or a store that nobody closed takes its links with it.
-        if hasattr(self, "socket") and not sys.is_finalizing():
-            self.close()
