@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ from ..definitions.wanted import Wanted, resolve
 from .online import OnlineStore
 from .online_keys import OnlineKeys
 from .online_result import OnlineResult, Shape
-from .requests import Asked, Rows
+from .requests import Asked, Rows, moment_us
 from .set_read import SetPlan, SetRows
 
 MOST_READERS = 256
@@ -66,6 +67,13 @@ class VectorReader:
     def read(self, rows: Rows) -> NDArray[np.float64]:
         """Requests to numbers, rows x `names`, null as NaN; raises `InputError`, `DefinitionError` for text."""
         return self.get(rows).to_numpy()
+
+    def moment_us(self, row: Mapping[str, object]) -> int:
+        """When a request asks: its event time, or now. Monitoring watches it at that moment."""
+        column = self.vector.event_time
+        if column is None:
+            return time.time_ns() // 1000
+        return moment_us(row.get(column), owner=f"{self.vector.name}: {column}")
 
     def frame(self, rows: Rows) -> pl.DataFrame:
         """Requests to a typed frame with the columns `names`, nulls and text exact."""

@@ -199,3 +199,11 @@ def test_a_value_of_another_length_is_foreign(cut: slice) -> None:
     bench.stores.online.write([(key, value[cut])], lease=bench.stores.online.lease(bench.applied.full_name))
     with pytest.raises(StorageError, match="unknown form"):
         reader(bench).read(asked("a"))
+
+
+def test_a_request_is_watched_at_its_own_moment() -> None:
+    bench = mixed()
+    reader = VectorReader(bench.vector, resolve(bench.vector, lambda _: bench.applied), bench.stores.online)
+    assert reader.moment_us({"at": "2026-03-02T12:00:00Z"}) == NOON_US
+    with pytest.raises(InputError, match="must be a time"):
+        reader.moment_us({})
