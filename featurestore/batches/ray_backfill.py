@@ -49,6 +49,9 @@ class Worker:
         feature_set: FeatureSet = ray.cloudpickle.loads(packed)
         self._ends.enter_context(store.streams.run(feature_set, lease_s=LEASE_S))
 
+    def begun(self) -> None:
+        """Answers once it works."""
+
     def stop(self) -> None:
         """Saves what it has done."""
         self._ends.close()
@@ -90,10 +93,13 @@ class RayCrew:
         workers = [
             actor.options(**asked).remote(self._store, self._packed) for _ in range(min(cores, self._partitions))
         ]
+        begun: Any = {worker.begun.remote(): worker for worker in workers}
         try:
             yield
+            # On a busy cluster some never came to begin; whoever waited for them would wait for ever.
+            here, _ = ray.wait(list(begun), num_returns=len(begun), timeout=0)
             with suppress(ray.exceptions.RayError):  # what one that died had not saved, the next worker finds
-                ray.get([worker.stop.remote() for worker in workers])
+                ray.get([begun[ref].stop.remote() for ref in here])
         finally:
             for worker in workers:
                 ray.kill(worker)
