@@ -82,11 +82,6 @@ class Layout:
     plain: tuple[tuple[str, str], ...]  # (column, type) of the latest-value features
 
     @property
-    def aggregated_columns(self) -> tuple[str, ...]:
-        """The columns whose values enter tiles."""
-        return tuple(sorted({field.column for ring in self.rings for field in ring.fields} - {EVERY_ROW}))
-
-    @property
     def largest(self) -> dict[str, float]:
         """By float column that enters tiles, the size that its values must stay below."""
         bounds: dict[str, float] = {}

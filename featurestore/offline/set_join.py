@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 
 from ..definitions.catalog import AppliedSet
-from ..definitions.schema import polars_type
 from ..definitions.wanted import Wanted
 from ..state.columns import series
 from ..state.event_order import event_order
@@ -141,9 +140,8 @@ def _fetched(
 
 
 def _typed(events: pl.DataFrame, applied: AppliedSet) -> pl.DataFrame:
-    internal = {PARTITION: pl.Int64, OFFSET: pl.Int64}
-    types = {name: polars_type(dtype) for name, dtype in applied.columns.items()} | internal
-    return events.cast({name: types[name] for name in events.columns if name in types})
+    # As whole numbers of one width: together they name a row.
+    return applied.typed(events).cast({name: pl.Int64 for name in (PARTITION, OFFSET) if name in events.columns})
 
 
 def _whole(column: pl.Series) -> Int64s:
