@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from eagleray.functions.model_registry import ModelRegistry
     from eagleray.functions.schedule import Schedule
     from eagleray.functions.tracked_run import TrackedRun
-    from eagleray.graphs.endpoint import Endpoint
     from eagleray.graphs.graph import Graph
     from eagleray.graphs.monitoring.action import Action
     from eagleray.graphs.monitoring.alert import Alert
     from eagleray.graphs.monitoring.monitor import Monitor
+    from eagleray.graphs.serving.endpoint import Endpoint
     from eagleray.runtime.errors import (
         DefinitionError,
         DeploymentError,
@@ -115,7 +115,7 @@ _HOMES = {
     "DefinitionError": "eagleray.runtime.errors",
     "DeploymentError": "eagleray.runtime.errors",
     "EaglerayError": "eagleray.runtime.errors",
-    "Endpoint": "eagleray.graphs.endpoint",
+    "Endpoint": "eagleray.graphs.serving.endpoint",
     "Entity": "eagleray.featurestore.definitions.entity",
     "FeatureNotFound": "eagleray.runtime.errors",
     "FeatureSet": "eagleray.featurestore.definitions.feature_set",

@@ -9,12 +9,12 @@ from ..autoscaling.scale import Scale
 from ..runtime.errors import DefinitionError
 from ..runtime.resources import Resources
 from ..runtime.settings import Settings
-from .check import check_name, check_next
-from .step import Predictor, Step, TapSource, Vector
+from .flows.check import check_name, check_next
+from .flows.step import Predictor, Step, TapSource, Vector
 
 if TYPE_CHECKING:
     from ..featurestore.store import FeatureStore
-    from .endpoint import Endpoint
+    from .serving.endpoint import Endpoint
 
 
 class Graph:
@@ -90,7 +90,7 @@ class Graph:
         settings: Settings | None = None,
     ) -> Any:
         """The answer to one body (or a list of them), computed in this process with no server."""
-        from .compile import Compiled
+        from .flows.compile import Compiled
 
         with Compiled.of(self, store=store, settings=settings) as compiled:
             return compiled.flow.test(body)
@@ -110,7 +110,7 @@ class Graph:
         `resources` is what a replica asks (default: the steps' own, at least half a CPU). `tap` opens, in each
         replica, what takes a copy of the traffic (`Monitor(...).tap()`). Raises `DeploymentError` with the reason.
         """
-        from .endpoint import deploy
+        from .serving.endpoint import deploy
 
         where = settings or (store.settings if store is not None else None) or Settings.from_env()
         needs = resources or _summed(self._steps)

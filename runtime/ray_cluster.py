@@ -152,6 +152,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _replica_ports() -> int:
+    """The first port of a range that no other Ray seems to use: by chance, for they may all be starting."""
+    ranges = list(ray_environment.REPLICA_RANGES)
+    secrets.SystemRandom().shuffle(ranges)
+    return next((first for first in ranges if _is_free(first)), ranges[0])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
 def token_path(settings: Settings) -> Path:
     """The file with the token that a local Ray asks for (its dashboard too)."""
     return settings.home / "ray" / "token"
@@ -202,7 +218,8 @@ def _set_environment(folder: Path, token: Path, serve_host: str) -> None:
     """Sets what Ray's processes inherit; `stop` takes it back, so that the next start can choose anew."""
     ports = (free_port(), free_port(), free_port())
     wanted = ray_environment.defaults(token)
-    wanted |= ray_environment.serve(folder, haproxy=haproxy_launch.write_launcher(folder), ports=ports)
+    haproxy, replicas_from = haproxy_launch.write_launcher(folder), _replica_ports()
+    wanted |= ray_environment.serve(folder, haproxy=haproxy, ports=ports, replicas_from=replicas_from)
     wanted = ray_environment.missing(wanted, os.environ) | ray_environment.enforced()
     wanted["EAGLERAY_SERVE_HOST"] = serve_host  # for the launcher of the proxy
     _export(wanted)

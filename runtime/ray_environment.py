@@ -10,6 +10,10 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+# A replica a port; several Rays on a machine have a range each, below those that systems give out by themselves
+# and above those of Ray's workers.
+REPLICA_PORTS = 500
+REPLICA_RANGES = range(20_000, 30_000, REPLICA_PORTS)
 # Names the variables that a Ray of ours has set, for programs that are started while it runs: what is in it is not
 # the user's wish, and its ports, token and files are those of another Ray than theirs.
 OURS = "EAGLERAY_RAY_ENVIRONMENT"
@@ -41,12 +45,12 @@ def enforced() -> dict[str, str]:
     return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
-def serve(folder: Path, *, haproxy: str | None, ports: tuple[int, int, int]) -> dict[str, str]:
+def serve(folder: Path, *, haproxy: str | None, ports: tuple[int, int, int], replicas_from: int) -> dict[str, str]:
     """The data path of Ray Serve, for the processes of one local Ray.
 
     `haproxy` is the program to start as its proxy (None: Serve's own Python proxy, which is slower), `folder` holds
     the proxy's files (a short path: sockets among them), `ports` are free ones for its metrics, its statistics and
-    the Python proxy behind it.
+    the Python proxy behind it, `replicas_from` is the first of `REPLICA_PORTS` ports for the replicas.
     """
     values = {
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -76,6 +80,8 @@ def serve(folder: Path, *, haproxy: str | None, ports: tuple[int, int, int]) -> 
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports[0]),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports[1]),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports[2]),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replicas_from),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replicas_from + REPLICA_PORTS),
         # Its per-request metrics would be parsed by a Python process, one datagram a request.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S": "1",

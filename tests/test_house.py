@@ -132,19 +132,25 @@ def test_imports_point_down() -> None:
     report([problem for path in floored for problem in floor_problems(path)])
 
 
-def test_rooms_of_the_feature_store_import_from_those_before_them() -> None:
-    """The largest floor has rooms, in the order of ARCHITECTURE.md."""
-    rooms = ["definitions", "state", "events", "online", "sources", "offline", "streams", "batches"]
+# The rooms of the large floors, each with those it may import from; what stands outside rooms ties them together.
+_STORE = ("definitions", "state", "events", "online", "sources", "offline", "streams", "batches")
+ROOMS = {
+    "featurestore": {room: set(_STORE[:place]) for place, room in enumerate(_STORE)} | {"quality": set[str]()},
+    "graphs": {"flows": set[str](), "serving": {"flows"}, "pipelines": set[str](), "monitoring": {"flows", "serving"}},
+}
+
+
+def test_rooms_import_from_those_before_them() -> None:
+    """The large floors have rooms, in the order of ARCHITECTURE.md."""
     problems = []
     for path in python_files():
-        parts = path.relative_to(ROOT).parts
-        if len(parts) != 3 or parts[0] != "featurestore" or parts[1] not in (*rooms, "quality"):
+        floor, *room = path.relative_to(ROOT).parts[:-1] or ("",)
+        if not room or room[0] not in ROOMS.get(floor, {}):
             continue
         for line, target, _ in imports(path):
-            room = target.split(".")[2] if target.startswith("eagleray.featurestore.") else parts[1]
-            allowed = rooms[: rooms.index(parts[1])] if parts[1] in rooms else []
-            if room not in (parts[1], *allowed):
-                problems.append(f"{name_of(path)}:{line}: {parts[1]} imports {room}, which stands above it")
+            used = target.split(".")[2] if target.startswith(f"eagleray.{floor}.") else room[0]
+            if used != room[0] and used not in ROOMS[floor][room[0]]:
+                problems.append(f"{name_of(path)}:{line}: {room[0]} imports {used}, which stands above it")
     report(problems)
 
 

@@ -2,8 +2,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from eagleray.graphs.flows.step import Step
 from eagleray.graphs.graph import Graph
-from eagleray.graphs.step import Step
 from eagleray.runtime.errors import DefinitionError, InputError, ModelMismatch
 
 from .parts import LinearModel, TableVector, fraud_graph

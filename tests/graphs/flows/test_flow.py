@@ -3,12 +3,12 @@ import time
 import numpy as np
 import pytest
 
-from eagleray.graphs.compile import Compiled, compiled, version
-from eagleray.graphs.event import Batch
+from eagleray.graphs.flows.compile import Compiled, compiled, version
+from eagleray.graphs.flows.event import Batch
 from eagleray.graphs.graph import Graph
 from eagleray.runtime.errors import DefinitionError, InputError
 
-from .parts import LinearModel, ListTap, TableReader, TableVector, fraud_graph, positive
+from ..parts import LinearModel, ListTap, TableReader, TableVector, fraud_graph, positive
 
 
 class Opened:
@@ -80,7 +80,7 @@ def test_contributions_add_up_to_the_margin():
 
 
 def test_a_graph_that_reads_needs_a_store():
-    from eagleray.graphs.flow import Flow
+    from eagleray.graphs.flows.flow import Flow
 
     with pytest.raises(DefinitionError, match="give it a store"):
         Flow("fraud", fraud_graph().steps)

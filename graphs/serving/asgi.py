@@ -6,12 +6,12 @@ from typing import Any
 
 import orjson
 
-from ..functions.content_types import JSON
-from ..functions.http_app import Exchange, HttpApp, HttpFace, HttpOptions, Reply
-from ..functions.problem import Problem, Refused
-from .compile import Compiled
-from .event import Batch
-from .flow import Flow
+from ...functions.content_types import JSON
+from ...functions.http_app import Exchange, HttpApp, HttpFace, HttpOptions, Reply
+from ...functions.problem import Problem, Refused
+from ..flows.compile import Compiled
+from ..flows.event import Batch
+from ..flows.flow import Flow
 from .gather import Gatherer
 from .openapi import graph_document
 

@@ -24,7 +24,7 @@ from eagleray.runtime.errors import (
 from eagleray.runtime.resources import Resources
 from eagleray.runtime.settings import Settings
 
-from .parts import FileTap, LinearModel, fraud_graph
+from ..parts import FileTap, LinearModel, fraud_graph
 
 BODY = {"id": "t1", "card_id": "7", "amount": 10}
 SMALL = Resources(cpus=0.25)

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..autoscaling.scale import Scale
-from ..functions.api_keys import ApiKeys
-from ..functions.deployed import Deployed
-from ..functions.http_app import HttpApp, HttpOptions
-from ..functions.rollout import Rollout, Trial
-from ..functions.service import Service
-from ..runtime.resources import Resources
-from ..runtime.settings import Settings
+from ...autoscaling.scale import Scale
+from ...functions.api_keys import ApiKeys
+from ...functions.deployed import Deployed
+from ...functions.http_app import HttpApp, HttpOptions
+from ...functions.rollout import Rollout, Trial
+from ...functions.service import Service
+from ...runtime.resources import Resources
+from ...runtime.settings import Settings
+from ..flows.compile import compiled, modules, resolved, version
+from ..flows.step import Declared, Step, TapSource
 from .asgi import graph_app
-from .compile import compiled, modules, resolved, version
-from .step import Declared, Step, TapSource
 
 
 @dataclass(frozen=True, slots=True)

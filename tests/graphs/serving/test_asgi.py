@@ -5,11 +5,11 @@ import httpx
 import pytest
 
 from eagleray.functions.http_app import MAX_BODY_BYTES, HttpOptions
-from eagleray.graphs.asgi import graph_app
-from eagleray.graphs.compile import Compiled
+from eagleray.graphs.flows.compile import Compiled
 from eagleray.graphs.graph import Graph
+from eagleray.graphs.serving.asgi import graph_app
 
-from .parts import LinearModel, TableVector, fraud_graph
+from ..parts import LinearModel, TableVector, fraud_graph
 
 BODY = {"id": "t1", "card_id": "7", "amount": 10}
 

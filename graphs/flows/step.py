@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.errors import DefinitionError
-from ..runtime.resources import Resources
+from ...runtime.errors import DefinitionError
+from ...runtime.resources import Resources
 
 Floats = NDArray[np.float64]
 Kind = Literal["check", "enrich", "predict", "explain", "call", "respond"]

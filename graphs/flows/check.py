@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..runtime.errors import DefinitionError, ModelMismatch
+from ...runtime.errors import DefinitionError, ModelMismatch
 from .step import Step
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")

@@ -6,14 +6,14 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from ..runtime.bundle import content_hash, local_modules
-from ..runtime.settings import Settings
+from ...runtime.bundle import content_hash, local_modules
+from ...runtime.settings import Settings
 from .check import check_next
 from .flow import Flow
 from .step import Declared, Reader, Step, Tap, TapSource
 
 if TYPE_CHECKING:
-    from ..featurestore.store import FeatureStore
+    from ...featurestore.store import FeatureStore
 
 
 def resolved(graph: Declared, settings: Settings | None) -> tuple[Step, ...]:
@@ -25,7 +25,7 @@ def resolved(graph: Declared, settings: Settings | None) -> tuple[Step, ...]:
     for step in graph.steps:
         found = step
         if step.kind == "predict" and isinstance(step.subject, str):
-            from ..functions.model_registry import ModelRegistry
+            from ...functions.model_registry import ModelRegistry
 
             found = replace(step, subject=ModelRegistry(settings or Settings.from_env()).load(step.subject))
         check_next(graph.name, steps, found)
@@ -76,7 +76,7 @@ def compiled(
         reader = vector.open_reader()
     elif vector is not None:
         if store is None:
-            from ..featurestore.store import FeatureStore
+            from ...featurestore.store import FeatureStore
 
             store = FeatureStore(settings)
             opened.append(store)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .event import Batch
-from .flow import Flow
+from ..flows.event import Batch
+from ..flows.flow import Flow
 
 Answers = list[dict[str, Any]]
 MAX_EVENTS = 256

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..functions.openapi import document, operation
-from .flow import Flow
+from ...functions.openapi import document, operation
+from ..flows.flow import Flow
 
 _TYPES = {"float64": "number", "int64": "integer", "bool": "boolean"}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.errors import DefinitionError, InputError
+from ...runtime.errors import DefinitionError, InputError
 from .check import check_features
 from .event import Batch, Body, Event
 from .step import Floats, Predictor, Reader, Step, Tap

@@ -1,0 +1,1 @@
+"""How a graph is declared, checked, compiled and run in one process."""

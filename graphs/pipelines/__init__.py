@@ -1,0 +1,1 @@
+"""Batch pipelines: functions composed into a graph that is run, resumed, scheduled and tracked."""

@@ -1,0 +1,1 @@
+"""A graph behind HTTP and gRPC."""
