@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..autoscaling.scale import Scale
 from ..runtime.errors import DefinitionError
 from ..runtime.resources import Resources
 from ..runtime.settings import Settings
-from .flows.check import check_name, check_next
-from .flows.step import Predictor, Step, TapSource, Vector
+from .flows.aiohttp_remote import RemoteCall
+from .flows.check import check_name, check_steps
+from .flows.choices import Named, Weighted
+from .flows.ports import Predictor, TapSource, Vector
+from .flows.predictors import check_model
+from .flows.routes import OTHERWISE, THEN
+from .flows.step import Step, numbered, walk
+from .flows.step_options import StepOptions
 
 if TYPE_CHECKING:
     from ..featurestore.store import FeatureStore
     from .serving.endpoint import Endpoint
 
+Way = "Step | Callable[..., Any] | Graph | Sequence[Way]"
+"""One step, or several in order: what `to` takes, and what a branch, a router and parallel steps have inside."""
+
 
 class Graph:
-    """Steps from a request to its answer, in one replica.
+    """Steps from a request to its answer.
 
         g = Graph("fraud")
         g.to(check).to(g.enrich(fraud)).to(g.predict("models:/fraud@champion")).respond()
@@ -30,6 +40,7 @@ class Graph:
     def __init__(self, name: str) -> None:
         check_name(name)
         self.name = name
+        self.rescue: Callable[..., Any] | None = None
         self._steps: list[Step] = []
 
     def __repr__(self) -> str:
@@ -40,42 +51,120 @@ class Graph:
         """The steps in order."""
         return tuple(self._steps)
 
-    def to(self, step: Step | Callable[..., Any], *, name: str | None = None) -> Graph:
-        """Adds a step, or a function or class as one; returns the graph for the next."""
-        made = step if isinstance(step, Step) else Step.calling(step, name=name)
-        check_next(self.name, self._steps, made)
-        self._steps.append(made)
+    def to(self, step: Any, *, name: str | None = None, input: str = "", result: str = "") -> Graph:  # noqa: A002
+        """Adds a step, a function or class as one, or several: a list, or another graph's; returns the graph.
+
+        The function reads the place `input` of the body ("user.address") and its result is put at the place `result`
+        (default: the whole body, both).
+        """
+        made = self._way(step, name)
+        if input or result:
+            if len(made) != 1:
+                raise DefinitionError(f"{self.name}: input and result are one step's; {len(made)} are given")
+            made = (made[0].at(input=input, result=result),)
+        made = numbered(made, {one.name for one in walk(self._steps)})
+        check_steps(self.name, [*self._steps, *made])
+        self._steps += made
         return self
 
     def check(self, rule: Callable[..., Any], *, name: str | None = None) -> Step:
         """A rule that refuses a request by raising `InputError`, or by returning False or a text that says why."""
         return Step.calling(rule, kind="check", name=name)
 
-    def enrich(self, vector: Vector, *, name: str | None = None) -> Step:
-        """Reads the vector's features for the request, all in one round trip."""
+    def enrich(self, vector: Vector, *, defaults: Mapping[str, float] | None = None, name: str | None = None) -> Step:
+        """Reads the vector's features for the request, all in one round trip; `defaults` stand where one is null."""
         if not hasattr(vector, "name"):
             raise DefinitionError(f"{self.name}: cannot enrich with {vector!r}; give a FeatureVector")
-        return Step("enrich", name or "enrich", vector)
+        return Step("enrich", name or "enrich", vector, options=StepOptions(defaults=tuple((defaults or {}).items())))
 
     def predict(self, model: str | Predictor, *, cpus: float = 0.0, gpu: float = 0.0, name: str | None = None) -> Step:
         """Scores the features (or, without enrich, the body's fields of the model's names).
 
         `model` is a model or its address, like "models:/fraud@champion", which is looked up at `deploy`.
         """
-        if isinstance(model, str):
-            if not model.startswith("models:/"):
-                raise DefinitionError(f"{self.name}: no model address {model!r}; write 'models:/NAME@ALIAS'")
-        elif not (hasattr(model, "features") and hasattr(model, "predict")):
-            raise DefinitionError(f"{self.name}: {model!r} is no model; give a Model or 'models:/NAME@ALIAS'")
+        check_model(self.name, model)
         return Step("predict", name or "predict", model, Resources(cpus=cpus, gpu=gpu))
 
     def explain(self, *, name: str | None = None) -> Step:
         """Adds each feature's contribution to every answer; POST /<graph>/explain needs no such step."""
         return Step("explain", name or "explain")
 
+    def filter(self, predicate: Callable[..., Any], *, name: str | None = None) -> Step:
+        """Lets only those go on that the predicate says yes to; the others' answer is null."""
+        return Step.calling(predicate, kind="filter", name=name)
+
+    def flatten(self, items: str | Callable[..., Any], *, name: str | None = None) -> Step:
+        """Makes an event of each dict in a list: the one at that place of the body, or what the function returns.
+
+        The answer is then the list of their answers.
+        """
+        if isinstance(items, str):
+            return Step("flatten", name or f"flatten-{items}", items)
+        return Step.calling(items, kind="flatten", name=name)
+
+    def map(self, function: Callable[..., Any], *, over: str, result: str = "", name: str | None = None) -> Step:
+        """Calls the function for each item of the list at the place `over`; the results stand there, or at `result`."""
+        return Step.calling(function, kind="map", name=name).at(input=over, result=result)
+
+    def branch(
+        self, predicate: Callable[..., Any], *, then: Any = (), otherwise: Any = (), name: str | None = None
+    ) -> Step:
+        """Goes one way where the predicate says yes and the other where it says no; either may be empty."""
+        step = Step.calling(predicate, kind="branch", name=name)
+        return self._routed(step, {THEN: then, OTHERWISE: otherwise})
+
+    def router(
+        self,
+        ways: Mapping[str, Any],
+        *,
+        by: str | Callable[..., Any] = "",
+        weights: Mapping[str, float] | None = None,
+        default: str | None = None,
+        name: str = "router",
+    ) -> Step:
+        """Goes the way that a field of the body (or a function) names, or one by its share.
+
+        Without `weights`, `by` names the way and `default` is taken for other names. With them, `by` is the field that
+        decides (default: the event's id): equal values go the same way.
+        """
+        if weights is not None:
+            if callable(by) or default is not None:
+                raise DefinitionError(f"{self.name}: a router by weight takes a field for by= and no default=")
+            return self._routed(Step("router", name, Weighted.of(weights, by=by)), ways)
+        if not by:
+            raise DefinitionError(f"{self.name}: a router needs by=, a field or a function, or weights=")
+        return self._routed(Step("router", name, Named(by, default)), ways)
+
+    def parallel(
+        self, ways: Mapping[str, Any], *, join: Callable[..., Any] | None = None, name: str = "parallel"
+    ) -> Step:
+        """Goes all ways at once, each with a copy of the event; async steps of different ways wait together.
+
+        `join` makes the new body of a dict with each way's body (with its "score" where it predicts); by default the
+        body gets what each way has written into it.
+        """
+        return self._routed(Step("parallel", name, join), ways)
+
+    def remote(
+        self, url: str, *, timeout_s: float = 10.0, headers: Mapping[str, str] | None = None, name: str = "remote"
+    ) -> Step:
+        """POSTs the body (or what stands at its `input`) as JSON to another service; its answer is the result."""
+        return Step("remote", name, RemoteCall(url, timeout_s, dict(headers or {})))
+
+    def tap(self, function: Callable[..., Any], *, name: str | None = None) -> Step:
+        """Hands copies to a function in a thread of its own, which no answer waits for."""
+        return Step.calling(function, kind="tap", name=name)
+
+    def on_error(self, handler: Callable[..., Any]) -> Graph:
+        """`handler(error, body)` gives the answer for a request that failed, or None to let the error stand."""
+        if not callable(handler):
+            raise DefinitionError(f"{self.name}: on_error takes a function of the error and the body")
+        self.rescue = handler
+        return self
+
     def respond(self, *selected: str | Callable[..., Any]) -> Graph:
-        """Ends the chain: the answer is {"id", "score"}, the `selected` fields of values or body, and what functions
-        of the event return as a dict."""
+        """Ends the graph: the answer is {"id", "score"}, the `selected` fields of values or body, and what functions
+        of the event return as a dict. Without any, a graph that does not predict answers with the body."""
         functions = [item for item in selected if callable(item)]
         if len(functions) > 1:
             raise DefinitionError(f"{self.name}: respond takes one function; put the second into the first")
@@ -113,8 +202,23 @@ class Graph:
         from .serving.endpoint import deploy
 
         where = settings or (store.settings if store is not None else None) or Settings.from_env()
-        needs = resources or _summed(self._steps)
+        needs = resources or _summed(walk(self._steps))
         return deploy(self, settings=where, scale=scale or Scale(), resources=needs, tap=tap, timeout_s=timeout_s)
+
+    def _routed(self, step: Step, ways: Mapping[str, Any]) -> Step:
+        return replace(step, routes=tuple((way, self._way(inside, None)) for way, inside in ways.items()))
+
+    def _way(self, item: Any, name: str | None, within: tuple[int, ...] = ()) -> tuple[Step, ...]:
+        """The steps that something stands for."""
+        if item is self or id(item) in within:
+            raise DefinitionError(f"{self.name}: a graph cannot contain itself: a step would come after its own end")
+        if isinstance(item, Step):
+            return (item if name is None else item.named(name),)
+        if isinstance(item, Graph):
+            return tuple(step for step in item.steps if step.kind != "respond")
+        if isinstance(item, list | tuple):
+            return tuple(step for one in item for step in self._way(one, None, (*within, id(item))))
+        return (Step.calling(item, name=name),)
 
 
 def _summed(steps: Sequence[Step]) -> Resources:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...runtime.errors import DefinitionError, ModelMismatch
-from .step import Step
+from ...runtime.errors import DefinitionError, ModelMismatch, did_you_mean
+from .choices import Named, Weighted
+from .neighbours import check_types
+from .step import Step, walk
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-# How many of each kind one chain may hold.
-_ONCE = ("enrich", "predict", "explain", "respond")
-_ROUTES = ("explain", "health", "ready", "docs", "openapi.json")
+# How many of each kind one chain may hold; routes are chains of their own.
+_ONCE = ("enrich", "predict", "explain")
 
 
 def check_name(name: str) -> None:
@@ -21,24 +22,93 @@ def check_name(name: str) -> None:
         raise DefinitionError(f"a graph cannot be called {name!r}: use lower-case letters, digits, '_' and '-'")
 
 
-def check_next(graph: str, steps: Sequence[Step], step: Step) -> None:
-    """Whether `step` may follow `steps`; raises `DefinitionError` or `ModelMismatch`."""
-    if steps and steps[-1].kind == "respond":
-        raise DefinitionError(f"{graph}: nothing may follow respond(), but {step.name!r} does; move it before")
-    for earlier in steps:
-        if earlier.kind == step.kind and step.kind in _ONCE:
-            raise DefinitionError(f"{graph}: {step.kind} {step.name!r} comes after {earlier.name!r}; a chain holds one")
-        if earlier.name == step.name:
+def check_steps(graph: str, steps: Sequence[Step]) -> None:
+    """Whether these steps make a graph; raises `DefinitionError` or `ModelMismatch`."""
+    seen: set[str] = set()
+    for step in walk(steps):
+        if step.name in seen:
             raise DefinitionError(f"{graph}: two steps are called {step.name!r}; give one another name with name=")
-    kinds = {earlier.kind: earlier for earlier in steps}
-    if step.kind == "enrich" and "predict" in kinds:
+        seen.add(step.name)
+    _check_chain(graph, steps, ())
+
+
+def _check_chain(graph: str, steps: Sequence[Step], before: Sequence[Step]) -> None:
+    """One chain, which comes after the steps `before`."""
+    for place, step in enumerate(steps):
+        earlier = steps[:place]
+        if earlier and earlier[-1].kind == "respond":
+            raise DefinitionError(f"{graph}: nothing may follow respond(), but {step.name!r} does; move it before")
+        if before and step.kind == "respond":
+            raise DefinitionError(f"{graph}: respond() ends the graph, not a way of {before[-1].name!r}; move it there")
+        _check_order(graph, step, earlier, [*before, *earlier])
+        _check_features(graph, step, [*before, *earlier])
+        check_types(graph, [*before, *earlier], step)
+        _check_routes(graph, step)
+        for _, route in step.routes:
+            _check_chain(graph, route, [*before, *earlier, _without_routes(step)])
+
+
+def _check_order(graph: str, step: Step, earlier: Sequence[Step], before: Sequence[Step]) -> None:
+    for other in earlier:
+        if other.kind == step.kind and step.kind in _ONCE:
+            raise DefinitionError(f"{graph}: {step.kind} {step.name!r} comes after {other.name!r}; a chain holds one")
+    if step.kind == "enrich" and any(other.kind == "predict" for other in earlier):
         raise DefinitionError(f"{graph}: enrich {step.name!r} comes after predict, which needs it; put it before")
-    if step.kind == "explain" and "predict" not in kinds:
+    if step.kind == "explain" and not any(other.kind == "predict" for other in walk(before)):
         raise DefinitionError(f"{graph}: explain needs a prediction to explain; put predict before it")
-    if step.kind == "predict" and "enrich" in kinds and not isinstance(step.subject, str):
-        names = vector_names(kinds["enrich"].subject)
-        if names is not None:
-            check_features(graph, names, step.subject.features)
+
+
+def _check_features(graph: str, step: Step, before: Sequence[Step]) -> None:
+    if step.kind == "enrich" and step.options.defaults:
+        names = vector_names(step.subject)
+        for name, _ in step.options.defaults if names is not None else ():
+            if names is not None and name not in names:
+                raise DefinitionError(f"{graph}: no feature {name!r} in {step.subject.name}{did_you_mean(name, names)}")
+    enrich = next((other for other in reversed(before) if other.kind == "enrich"), None)
+    if step.kind != "predict" or enrich is None or isinstance(step.subject, str):
+        return
+    names = vector_names(enrich.subject)
+    wanted = getattr(step.subject, "features", None)
+    if names is not None and wanted is not None:
+        check_features(graph, names, wanted)
+
+
+def _check_routes(graph: str, step: Step) -> None:
+    ways = [way for way, _ in step.routes]
+    if step.kind in ("router", "parallel") and len(ways) < 2:
+        raise DefinitionError(f"{graph}: {step.kind} {step.name!r} has {len(ways)} way; give it at least two")
+    rule = step.subject
+    if isinstance(rule, Named) and rule.default is not None and rule.default not in ways:
+        raise DefinitionError(f"{graph}: {step.name!r} has no way {rule.default!r}{did_you_mean(rule.default, ways)}")
+    if isinstance(rule, Weighted):
+        weights = dict(rule.weights)
+        for way in weights:
+            if way not in ways:
+                raise DefinitionError(f"{graph}: {step.name!r} has no way {way!r}{did_you_mean(way, ways)}")
+        for way in ways:
+            if not weights.get(way):
+                raise DefinitionError(f"{graph}: way {way!r} of {step.name!r} is never taken: give it a weight above 0")
+    if step.kind == "parallel":
+        _check_parallel(graph, step)
+
+
+def _check_parallel(graph: str, step: Step) -> None:
+    for way, route in step.routes:
+        if any(one.kind == "flatten" for one in walk(route)):
+            raise DefinitionError(
+                f"{graph}: way {way!r} of {step.name!r} flattens, so it cannot be joined; do it after"
+            )
+    scoring = [way for way, route in step.routes if any(one.kind == "predict" for one in walk(route))]
+    if len(scoring) > 1 and step.subject is None:
+        raise DefinitionError(
+            f"{graph}: {' and '.join(map(repr, scoring))} of {step.name!r} both predict; give the step a join=, "
+            "or use an ensemble"
+        )
+
+
+def _without_routes(step: Step) -> Step:
+    """The step as those inside it see it: what its routes do is not done before them."""
+    return Step(step.kind, step.name, None)
 
 
 def check_features(graph: str, given: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
@@ -55,6 +125,23 @@ def check_features(graph: str, given: Sequence[str], wanted: Sequence[str]) -> l
             "use the vector it was trained on, or train it on this one"
         )
     return [list(given).index(name) for name in wanted]
+
+
+def check_fit(graph: str, steps: Sequence[Step], names: Mapping[str, Sequence[str]]) -> None:
+    """Whether every model fits the features it is given; `names` are those of each vector, by its name."""
+    _check_fit(graph, steps, names, None)
+
+
+def _check_fit(
+    graph: str, steps: Sequence[Step], names: Mapping[str, Sequence[str]], given: Sequence[str] | None
+) -> None:
+    for step in steps:
+        if step.kind == "enrich":
+            given = names.get(step.subject.name)
+        elif step.kind == "predict" and given is not None:
+            check_features(graph, given, step.subject.features)
+        for _, route in step.routes:
+            _check_fit(graph, route, names, given)
 
 
 def vector_names(vector: Any) -> tuple[str, ...] | None:

@@ -1,16 +1,20 @@
-"""From a declared graph to one that runs: models looked up, the vector's reader opened, the version counted."""
+"""From a declared graph to one that runs: models looked up, readers opened, the version counted."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from ...runtime.bundle import content_hash, local_modules
 from ...runtime.settings import Settings
-from .check import check_next
+from .check import check_fit, check_steps
 from .flow import Flow
-from .step import Declared, Reader, Step, Tap, TapSource
+from .outside import Outside
+from .ports import Reader, TapSource
+from .predictors import predictor
+from .step import Declared, Step, walk
 
 if TYPE_CHECKING:
     from ...featurestore.store import FeatureStore
@@ -21,16 +25,19 @@ def resolved(graph: Declared, settings: Settings | None) -> tuple[Step, ...]:
 
     Raises `ModelNotFound`, `ModelMismatch`.
     """
-    steps: list[Step] = []
-    for step in graph.steps:
-        found = step
-        if step.kind == "predict" and isinstance(step.subject, str):
-            from ...functions.model_registry import ModelRegistry
+    steps = _resolved(graph.steps, settings)
+    check_steps(graph.name, steps)
+    return steps
 
-            found = replace(step, subject=ModelRegistry(settings or Settings.from_env()).load(step.subject))
-        check_next(graph.name, steps, found)
-        steps.append(found)
-    return tuple(steps)
+
+def _resolved(steps: tuple[Step, ...], settings: Settings | None) -> tuple[Step, ...]:
+    made = []
+    for step in steps:
+        found = step
+        if step.kind == "predict":
+            found = replace(step, subject=predictor(step.subject, settings))
+        made.append(replace(found, routes=tuple((way, _resolved(route, settings)) for way, route in step.routes)))
+    return tuple(made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,8 @@ class Compiled:
     def of(cls, graph: Declared, *, store: FeatureStore | None = None, settings: Settings | None = None) -> Compiled:
         """The graph, to run in this process; opens a store of the settings when it reads features and none is given."""
         where = settings or (store.settings if store is not None else None)
-        return compiled(graph.name, resolved(graph, where), settings=where, store=store)
+        steps = resolved(graph, where)
+        return compiled(graph.name, steps, rescue=graph.rescue, settings=where, store=store)
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +61,8 @@ class Compiled:
         self.close()
 
     def close(self) -> None:
-        """Closes taps, readers and stores that were opened for the flow."""
+        """Closes the flow, and taps, readers and stores that were opened for it."""
+        self.flow.close()
         for resource in self.opened:
             close = getattr(resource, "close", None)
             if close is not None:
@@ -64,44 +73,54 @@ def compiled(
     name: str,
     steps: tuple[Step, ...],
     *,
+    rescue: Callable[..., Any] | None = None,
     settings: Settings | None = None,
     store: FeatureStore | None = None,
     tap: TapSource | None = None,
+    outside: Outside | None = None,
 ) -> Compiled:
-    """The steps as a flow; the tap is made for the model's features."""
+    """The steps as a flow; the tap is made for the features of the first model. `outside` brings what is not opened
+    here."""
     opened: list[Any] = []
-    vector = next((step.subject for step in steps if step.kind == "enrich"), None)
-    reader: Reader | None = None
-    if vector is not None and hasattr(vector, "open_reader"):
-        reader = vector.open_reader()
-    elif vector is not None:
+    readers: dict[str, Reader] = {}
+    for step in walk(steps):
+        if step.kind != "enrich" or step.subject.name in readers:
+            continue
+        if hasattr(step.subject, "open_reader"):
+            readers[step.subject.name] = step.subject.open_reader()
+            continue
         if store is None:
             from ...featurestore.store import FeatureStore
 
             store = FeatureStore(settings)
             opened.append(store)
-        reader = store.vector_reader(vector)
-    made: Tap | None = None
+        readers[step.subject.name] = store.vector_reader(step.subject)
+    check_fit(name, steps, {vector: reader.names for vector, reader in readers.items()})
+    made = outside or Outside()
+    made = replace(made, readers={**readers, **made.readers})
     model = next((step.subject for step in steps if step.kind == "predict"), None)
     if tap is not None and model is not None:
-        made = tap.open(tuple(model.features))
-        opened.insert(0, made)
-    return Compiled(Flow(name, steps, reader=reader, tap=made), tuple(opened))
+        made = replace(made, tap=tap.open(tuple(model.features)))
+        opened.insert(0, made.tap)
+    return Compiled(Flow(name, steps, outside=made, rescue=rescue), tuple(opened))
 
 
-def version(steps: tuple[Step, ...]) -> str:
+def version(steps: tuple[Step, ...], *others: Any) -> str:
     """Twelve hex digits of the steps' content: the same code, vector and model give the same version everywhere."""
     digest = hashlib.sha256()
     for step in steps:
-        content = f"{step.kind}\0{step.name}\0{step.fields}\0{step.resources}\0{_content(step)}\n"
-        digest.update(content.encode())
+        digest.update(f"{_content(step)}\n".encode())
+    for other in others:
+        digest.update(f"{_code(other)}\n".encode())
     return digest.hexdigest()[:12]
 
 
 def modules(steps: tuple[Step, ...], *others: Any) -> tuple[str, ...]:
     """The user's own modules that the steps need, to travel with them."""
-    subjects = [step.subject for step in steps if step.subject is not None]
-    return tuple(sorted({name for item in (*subjects, *others) for name in _modules_of(item)}))
+    subjects = [step.subject for step in walk(steps) if step.subject is not None]
+    handlers = [one for step in walk(steps) for one in (step.options.on_error, step.options.fallback) if callable(one)]
+    used = [item for item in (*subjects, *handlers, *others) if item is not None]
+    return tuple(sorted({name for item in used for name in _modules_of(item)}))
 
 
 def _modules_of(item: Any) -> tuple[str, ...]:
@@ -109,16 +128,35 @@ def _modules_of(item: Any) -> tuple[str, ...]:
 
 
 def _content(step: Step) -> str:
+    routes = [(way, [_content(inner) for inner in route]) for way, route in step.routes]
+    options = replace(step.options, on_error=None, fallback=None)
+    handlers = [_code(step.options.on_error), _code(step.options.fallback)]
+    return (
+        f"{step.kind}\0{step.name}\0{step.fields}\0{step.resources}\0{options}\0{handlers}\0{routes}\0{_subject(step)}"
+    )
+
+
+def _subject(step: Step) -> str:
     subject = step.subject
     if subject is None:
         return ""
     if step.kind == "predict":
-        return (
-            f"{getattr(subject, 'name', '')}:{getattr(subject, 'version', '')}:{subject.features}:{_weights(subject)}"
-        )
+        content = getattr(subject, "content", None)
+        told = f"{getattr(subject, 'name', '')}:{getattr(subject, 'version', '')}:{subject.features}"
+        return f"{told}:{content() if callable(content) else _weights(subject)}"
     if step.kind == "enrich":
         return f"{subject!r}:{[content_hash(function) for function, _ in getattr(subject, '_on_demand', ())]}"
-    return content_hash(subject if isinstance(subject, type) or hasattr(subject, "__code__") else type(subject))
+    return _code(subject)
+
+
+def _code(item: Any) -> str:
+    """What tells one subject from another: the code of functions and classes, the spelling of anything else."""
+    if isinstance(item, type) or hasattr(item, "__code__"):
+        return content_hash(item)
+    called = getattr(item, "by", None)  # a router's rule
+    if callable(called):
+        return f"{content_hash(called)}:{item.default}"
+    return repr(item) if not callable(item) else content_hash(type(item))
 
 
 def _weights(model: Any) -> str:

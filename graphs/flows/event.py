@@ -3,36 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from .ports import Predictor
+
 Body = dict[str, Any]
+Score = float | list[float]
 
 
 class Event:
     """One request: `body` is what came in, `id` names it in answers, taps and labels.
 
-    Steps fill in the rest: `row` (one float64 a feature, NaN for null; `features` has them by name), `score`,
-    `contributions` (one a feature, the base value last) and whatever they want to hand on in `values`.
+    Steps fill in the rest: `row` (one float64 a feature, NaN for null; `features` has them by name), `score` (a number,
+    or one a class), `contributions` (one a feature, the base value last) and whatever they want to hand on in `values`.
+    `error` and `step` say what ended it, and where; `children` is what `flatten` made of it.
     """
 
-    __slots__ = ("body", "contributions", "id", "names", "row", "score", "values")
+    __slots__ = (
+        "body", "children", "contributions", "error", "id", "is_dropped", "model", "names", "row", "score", "step",
+        "values",
+    )  # fmt: skip
 
     def __init__(self, body: Body, id: str) -> None:  # noqa: A002 - the word users know it by
         self.body = body
         self.id = id
         self.names: tuple[str, ...] = ()
         self.row: NDArray[np.float64] | None = None
-        self.score: float | None = None
+        self.score: Score | None = None
         self.contributions: NDArray[np.float64] | None = None
         self.values: Body = {}
+        self.model: Predictor | None = None
+        self.error: Exception | None = None
+        self.step = ""
+        self.children: list[Event] | None = None
+        self.is_dropped = False
 
     @property
     def features(self) -> dict[str, float]:
         """The features read so far, by name; NaN for null."""
         return {} if self.row is None else dict(zip(self.names, self.row.tolist(), strict=True))
+
+    def fork(self) -> Event:
+        """A copy for a branch of its own: what is put into one is not seen by the other."""
+        twin = Event(dict(self.body), self.id)
+        twin.names, twin.row, twin.score, twin.model = self.names, self.row, self.score, self.model
+        twin.contributions, twin.values = self.contributions, dict(self.values)
+        return twin
+
+    def take(self, twin: Event) -> None:
+        """Becomes what its fork has become."""
+        for name in Event.__slots__:
+            setattr(self, name, getattr(twin, name))
+
+    def failure(self) -> Event | None:
+        """The event itself where an error ended it, or the first such one among its children."""
+        if self.error is not None:
+            return self
+        return next((found for child in self.children or () if (found := child.failure()) is not None), None)
 
     def __repr__(self) -> str:
         return f"Event(id={self.id!r}, fields={sorted(self.body)}, score={self.score})"
@@ -41,15 +72,18 @@ class Event:
 class Batch:
     """Events that take the same steps together: one read of features and one prediction for all of them.
 
-    `rows` is events x features once they were read; `step` names the step that runs or failed.
+    `origins` are those that came in, `events` those that are still on their way, `rows` is events x features once they
+    were read. `failed` are those that the step at work has failed on, `lost` those of the steps before.
     """
 
-    __slots__ = ("events", "rows", "step")
+    __slots__ = ("events", "failed", "lost", "origins", "rows")
 
     def __init__(self, events: list[Event]) -> None:
         self.events = events
+        self.origins = events
         self.rows: NDArray[np.float64] | None = None
-        self.step = ""
+        self.failed: list[Event] = []
+        self.lost: list[Event] = []
 
     @classmethod
     def of(cls, bodies: Sequence[Mapping[str, Any]], request_id: str) -> Batch:
@@ -64,3 +98,31 @@ class Batch:
                 for place, body in enumerate(bodies)
             ]
         )
+
+    @property
+    def step(self) -> str:
+        """The step that failed; empty when none has."""
+        failed = next((found for event in self.origins if (found := event.failure()) is not None), None)
+        return "" if failed is None else failed.step
+
+    def fail(self, event: Event, error: Exception, step: str) -> None:
+        """Ends an event's way."""
+        event.error = error
+        event.step = event.step or step  # the innermost step names it
+        self.failed.append(event)
+
+    def drop_failed(self) -> None:
+        """Takes the failed ones out."""
+        self.lost += self.failed
+        self.failed = []
+        self.keep([event for event in self.events if event.error is None])
+
+    def keep(self, events: list[Event]) -> None:
+        """Goes on with these events only."""
+        self.events = events
+        self.rows = None
+
+    def adopt(self, inner: Batch) -> None:
+        """Notes as failed what failed in a part of the graph."""
+        self.failed += inner.lost
+        self.failed += inner.failed

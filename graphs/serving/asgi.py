@@ -43,16 +43,18 @@ class _Routes:
         data, batch = _events(body, exchange)
         try:
             answers = await self._gatherer.run(batch)
-        finally:
+        except Exception:
             exchange.step = batch.step
+            raise
         return JSON, orjson.dumps(answers if type(data) is list else answers[0], option=_WRITE)
 
     async def explain(self, body: bytes, exchange: Exchange) -> Reply:
         data, batch = _events(body, exchange)
         try:
             answers = await self._flow.explain(batch)
-        finally:
+        except Exception:
             exchange.step = batch.step
+            raise
         return JSON, orjson.dumps(answers if type(data) is list else answers[0], option=_WRITE)
 
 

@@ -15,7 +15,8 @@ from ...functions.service import Service
 from ...runtime.resources import Resources
 from ...runtime.settings import Settings
 from ..flows.compile import compiled, modules, resolved, version
-from ..flows.step import Declared, Step, TapSource
+from ..flows.ports import TapSource
+from ..flows.step import Declared, Step
 from .asgi import graph_app
 
 
@@ -40,15 +41,15 @@ def deploy(
     What can be wrong is found here, before a replica starts: the model is loaded and the vector resolved.
     """
     steps = resolved(graph, settings)
-    compiled(graph.name, steps, settings=settings).close()
-    content = version(steps)
+    compiled(graph.name, steps, rescue=graph.rescue, settings=settings).close()
+    content = version(steps, graph.rescue)
     http = HttpOptions(content, keys=ApiKeys.of(settings.api_keys))
     service = Service(
         name=graph.name,
-        build=_build(graph.name, steps, settings, tap, http),
+        build=_build(graph, steps, settings, tap, http),
         content=content,
         identity=f"{http}\0{tap!r}\0{settings}",
-        modules=modules(steps, *([tap] if tap else [])),
+        modules=modules(steps, tap, graph.rescue),
         resources=resources,
         scale=scale,
     )
@@ -57,13 +58,14 @@ def deploy(
 
 
 def _build(
-    name: str, steps: tuple[Step, ...], settings: Settings, tap: TapSource | None, http: HttpOptions
+    graph: Declared, steps: tuple[Step, ...], settings: Settings, tap: TapSource | None, http: HttpOptions
 ) -> Callable[[], HttpApp]:
     """What runs in each replica to make its application."""
+    name, rescue = graph.name, graph.rescue
 
     def build() -> HttpApp:
         vector = next((step.subject for step in steps if step.kind == "enrich"), None)
-        made = compiled(name, steps, settings=settings, tap=tap)
+        made = compiled(name, steps, rescue=rescue, settings=settings, tap=tap)
         return graph_app(made, http, request_types=dict(getattr(vector, "request", {})))
 
     return build

@@ -12,7 +12,7 @@ from typing import Any
 from ..flows.event import Batch
 from ..flows.flow import Flow
 
-Answers = list[dict[str, Any]]
+Answers = list[Any]
 MAX_EVENTS = 256
 
 

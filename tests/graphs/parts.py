@@ -45,9 +45,10 @@ class TableVector:
     name: str = "cards"
     names: tuple[str, ...] = ("amount", "cards__count_1d", "cards__sum_1d")
     request: Mapping[str, str] = field(default_factory=lambda: {"amount": "float64"})
+    reads: list[int] = field(default_factory=list, compare=False, repr=False)
 
     def open_reader(self) -> TableReader:
-        return TableReader(self.names, {"7": (2.0, 10.0), "8": (0.0, 0.0)})
+        return TableReader(self.names, {"7": (2.0, 10.0), "8": (0.0, 0.0)}, self.reads)
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def positive(body):
         raise InputError("'amount' must be above 0")
 
 
-def fraud_graph(name: str = "fraud", *, model: LinearModel | None = None) -> Graph:
+def fraud_graph(name: str = "fraud", *, model: LinearModel | None = None, vector: TableVector | None = None) -> Graph:
     """check -> enrich -> predict -> respond, as the README has it."""
     g = Graph(name)
-    return g.to(g.check(positive)).to(g.enrich(TableVector())).to(g.predict(model or LinearModel())).respond("card_id")
+    g.to(g.check(positive)).to(g.enrich(vector or TableVector()))
+    return g.to(g.predict(model or LinearModel())).respond("card_id")

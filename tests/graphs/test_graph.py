@@ -63,7 +63,6 @@ def test_functions_classes_and_async_functions_are_steps():
 
     assert Graph("sums").to(Shift).to(double).to(keep).respond("x").test({"x": 1}) == {
         "id": "test",
-        "score": None,
         "x": 12,
     }
 

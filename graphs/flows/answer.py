@@ -1,0 +1,53 @@
+"""What a graph answers for an event, and how an event's input looks in an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .event import Event
+from .step import Step, walk
+from .subjects import takes_event
+
+_MOST_FIELDS = 12
+
+
+def answering(steps: Sequence[Step]) -> Callable[[Event], dict[str, Any]]:
+    """The graph's answer: its id, its score where it predicts, and what the respond step selects.
+
+    A graph that neither predicts nor selects answers with the whole body.
+    """
+    respond = next((step for step in steps if step.kind == "respond"), None)
+    function: Callable[..., Any] | None = None if respond is None else respond.subject
+    fields = () if respond is None else respond.fields
+    predicts = any(step.kind == "predict" for step in walk(steps))
+    is_whole = not (predicts or fields or function)
+    wants_event = function is not None and takes_event(function)
+
+    def answer(event: Event) -> dict[str, Any]:
+        if is_whole:
+            return {"id": event.id, **event.body}
+        values = event.values
+        found: dict[str, Any] = {"id": event.id}
+        if predicts:
+            found["score"] = event.score
+        if event.contributions is not None:
+            found |= {key: values[key] for key in ("contributions", "base_value")}
+        for field in fields:
+            found[field] = values[field] if field in values else event.body.get(field)
+        if function is not None:
+            found |= function(event if wants_event else event.body)
+        return found
+
+    return answer
+
+
+def shape(body: Any) -> str:
+    """The fields of a body and their types, never their values: {amount: float, card: {id: str}}."""
+    if isinstance(body, Mapping):
+        shown = [f"{name}: {shape(value)}" for name, value in list(body.items())[:_MOST_FIELDS]]
+        return "{" + ", ".join([*shown, *(["..."] if len(body) > _MOST_FIELDS else [])]) + "}"
+    if isinstance(body, list | tuple):
+        return f"[{len(body)} x {shape(body[0])}]" if body else "[]"
+    found = getattr(body, "shape", None)
+    return f"{type(body).__name__}{list(found)}" if isinstance(found, tuple) else type(body).__name__

@@ -1,0 +1,107 @@
+"""From steps to stages: each kind by its maker, then what the step asks for is put around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .aiohttp_remote import RemoteService
+from .cached import cached
+from .calls import call_stage, each, putting
+from .chain import Chain, Stage
+from .choices import Named
+from .features import Enrich, Explain, Predict
+from .gathered import gathered
+from .guard import guarded
+from .outside import Outside
+from .reshape import flatten_stage, keep_stage, map_stage
+from .routes import AllOf, ByWeight, Choose, OneOf, by_name, by_predicate
+from .step import Kind, Step, walk
+from .step_options import Gathering
+from .subjects import is_async
+from .tapped import tap_stage
+from .threaded import threaded
+
+# These work on all rows at once, so that requests gain by travelling together.
+JOINT = ("enrich", "predict", "explain")
+_WAITING = ("remote", "queue", "state")
+
+
+def build(graph: str, steps: Sequence[Step], outside: Outside) -> Chain:
+    """The steps as a chain; a respond step is the flow's own matter. Raises what a class's setup raises."""
+    return _Builder(graph, steps, outside).chain(steps)
+
+
+class _Builder:
+    """Builds the chains of one graph."""
+
+    def __init__(self, graph: str, steps: Sequence[Step], outside: Outside) -> None:
+        self._graph = graph
+        self._outside = outside
+        # Requests that wait for something do not go the whole way together; so they meet at the joint steps.
+        self._meets = outside.waits or any(_waits(step) for step in walk(steps))
+        self._makers: Mapping[Kind, Callable[[Step], Stage]] = {
+            "check": call_stage,
+            "call": call_stage,
+            "filter": keep_stage,
+            "flatten": flatten_stage,
+            "map": map_stage,
+            "enrich": self._enrich,
+            "predict": lambda step: Stage.of(step.name, Predict(step.name, step.subject)),
+            "explain": lambda step: Stage.of(step.name, Explain(step.name)),
+            "branch": lambda step: self._one_of(step, by_predicate(step.subject)),
+            "router": self._router,
+            "parallel": lambda step: Stage.of(step.name, AllOf(step, self._chains(step))),
+            "remote": _remote,
+            "tap": tap_stage,
+        }
+
+    def chain(self, steps: Sequence[Step]) -> Chain:
+        return Chain([self._stage(step) for step in steps if step.kind != "respond"])
+
+    def _stage(self, step: Step) -> Stage:
+        stage = self._outside.stages(step) or self._makers[step.kind](step)
+        options = step.options
+        threads = options.threads or (1 if options.timeout_s is not None and not stage.is_async else 0)
+        if threads:
+            stage = threaded(stage, threads)
+        if options.gathering is not None or (self._meets and step.kind in JOINT):
+            stage = gathered(stage, options.gathering or Gathering(max_size=256))
+        return guarded(step, stage) if options.is_guarded else stage
+
+    def _enrich(self, step: Step) -> Stage:
+        reader = self._outside.reader(self._graph, step)
+        return Stage.of(step.name, Enrich(step.name, reader, dict(step.options.defaults)))
+
+    def _chains(self, step: Step) -> dict[str, Chain]:
+        return {way: self.chain(steps) for way, steps in step.routes}
+
+    def _one_of(self, step: Step, choose: Choose) -> Stage:
+        return Stage.of(step.name, OneOf(step, self._chains(step), choose))
+
+    def _router(self, step: Step) -> Stage:
+        rule = step.subject
+        return self._one_of(step, by_name(step, rule) if isinstance(rule, Named) else ByWeight(rule))
+
+
+def _remote(step: Step) -> Stage:
+    service = RemoteService(step.subject)
+    call: Callable[[Any], Any] = service
+    if step.options.cache is not None:
+        call = cached(service, step.options.cache)
+    stage = each(step, call, putting(step))
+    return Stage(step.name, stage.run, is_async=True, close=service.close)
+
+
+def _waits(step: Step) -> bool:
+    """True for a step that other requests are worked on meanwhile."""
+    options = step.options
+    return bool(
+        options.waits
+        or options.threads
+        or options.gathering
+        or step.kind in _WAITING
+        or is_async(step.subject)
+        or is_async(options.on_error)
+        or is_async(options.fallback)
+    )

@@ -1,0 +1,174 @@
+"""Stages that read features, predict and explain: for all events of a batch at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...runtime.errors import EaglerayError, InputError
+from .check import check_features
+from .event import Batch, Event
+from .ports import Floats, Predictor, Reader
+
+Work = Callable[[list[Event], Floats | None], Floats]
+
+
+def jointly(batch: Batch, name: str, work: Work) -> None:
+    """Runs `work(events, rows)` for the whole batch, and keeps the rows it returns.
+
+    Where the events make it fail it is done again for halves of them, so that each hears only of its own error; it must
+    change nothing outside. A server that is away is not asked again for each half.
+    """
+    try:
+        batch.rows = work(batch.events, batch.rows)
+    except Exception as error:  # noqa: BLE001 - whose fault it is shows in the halves
+        is_ours = isinstance(error, EaglerayError) and not isinstance(error, InputError)
+        if len(batch.events) == 1 or is_ours:
+            for event in batch.events:
+                batch.fail(event, error, name)
+            return
+        middle = len(batch.events) // 2
+        for half in (slice(None, middle), slice(middle, None)):
+            part = Batch(batch.events[half])
+            part.rows = None if batch.rows is None else batch.rows[half]
+            jointly(part, name, work)
+            batch.failed += part.failed
+        batch.rows = None
+
+
+class Enrich:
+    """Reads a vector; `defaults` stand where a feature is null."""
+
+    def __init__(self, name: str, reader: Reader, defaults: Mapping[str, float]) -> None:
+        self._name = name
+        self._reader = reader
+        self._fills = [(reader.names.index(feature), value) for feature, value in defaults.items()]
+
+    def __call__(self, batch: Batch) -> None:
+        jointly(batch, self._name, self._work)
+
+    def put_instead(self, event: Event, features: Any) -> None:
+        """Takes the features from a dict; those it lacks are null."""
+        if not isinstance(features, Mapping):
+            raise TypeError(
+                f"step {self._name!r} falls back to {type(features).__name__}; give features by name, a dict"
+            )
+        nan = float("nan")
+        event.names = self._reader.names
+        event.row = np.array([features.get(name, nan) for name in event.names], np.float64)
+
+    def _work(self, events: list[Event], _: Floats | None) -> Floats:
+        rows = self._reader.read([event.body for event in events])
+        for column, value in self._fills:
+            rows[:, column] = np.where(np.isnan(rows[:, column]), value, rows[:, column])
+        names = self._reader.names
+        for event, row in zip(events, rows, strict=True):
+            event.names, event.row = names, row
+        return rows
+
+
+class Predict:
+    """Scores the features that were read, or the body's own fields of the model's names."""
+
+    def __init__(self, name: str, model: Predictor) -> None:
+        self._name = name
+        self._model = model
+        self._rows = Rows(model.features)
+
+    def __call__(self, batch: Batch) -> None:
+        jointly(batch, self._name, self._work)
+
+    def put_instead(self, event: Event, score: Any) -> None:
+        """Takes a number for the score."""
+        if not isinstance(score, int | float):
+            raise TypeError(f"step {self._name!r} falls back to {type(score).__name__}; give a score, a number")
+        event.score = float(score)
+
+    def _work(self, events: list[Event], rows: Floats | None) -> Floats:
+        found = self._rows.of(events, rows)
+        model = self._model
+        for event, score in zip(events, model.predict(found).tolist(), strict=True):
+            event.score = score
+            event.model = model
+        return found
+
+
+class Explain:
+    """Adds each feature's contribution to what was predicted."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, batch: Batch) -> None:
+        jointly(batch, self._name, self._work)
+
+    def _work(self, events: list[Event], _: Floats | None) -> Floats:
+        found = contributions(events)
+        for event, parts in zip(events, found, strict=True):
+            event.contributions = parts
+            event.values["base_value"] = float(parts[-1])
+            event.values["contributions"] = dict(zip(event.names, parts[:-1].tolist(), strict=True))
+        return np.stack([event.row for event in events if event.row is not None])
+
+
+def contributions(events: Sequence[Event]) -> list[Floats]:
+    """One row an event, from the model that scored it; raises `InputError` for an event that no model has scored."""
+    found: list[Floats] = [np.empty(0)] * len(events)
+    groups: dict[int, list[int]] = {}
+    for place, event in enumerate(events):
+        if event.model is None or event.row is None:
+            raise InputError("nothing was predicted for this request, so there is nothing to explain")
+        groups.setdefault(id(event.model), []).append(place)
+    for places in groups.values():
+        model = events[places[0]].model
+        assert model is not None
+        parts = model.explain(np.stack([row for place in places if (row := events[place].row) is not None]))
+        for place, part in zip(places, parts, strict=True):
+            found[place] = part
+    return found
+
+
+class Rows:
+    """The rows that a model of these features is given."""
+
+    def __init__(self, features: tuple[str, ...]) -> None:
+        self._features = features
+        self._orders: dict[tuple[str, ...], list[int] | None] = {features: None}
+
+    def of(self, events: list[Event], rows: Floats | None) -> Floats:
+        """Events x features in the model's order; each event keeps its own. Raises `InputError`, `ModelMismatch`."""
+        names = events[0].names
+        if rows is not None:
+            order = self._order(names)
+            if order is None:
+                return rows
+            found: Floats = rows[:, order]
+        else:
+            found = np.array([self._row(event) for event in events], np.float64)
+        for event, row in zip(events, found, strict=True):
+            event.names, event.row = self._features, row
+        return found
+
+    def _row(self, event: Event) -> Any:
+        if event.row is None:
+            return [_number(event.body, name) for name in self._features]
+        order = self._order(event.names)
+        return event.row if order is None else event.row[order]
+
+    def _order(self, names: tuple[str, ...]) -> list[int] | None:
+        if names not in self._orders:
+            self._orders[names] = check_features("predict", names, self._features)
+        return self._orders[names]
+
+
+def _number(body: Mapping[str, Any], name: str) -> float:
+    value = body.get(name, body)
+    if value is None:
+        return float("nan")
+    if isinstance(value, bool | int | float):
+        return float(value)
+    if value is body:
+        raise InputError(f"the request lacks {name!r} (a number)")
+    raise InputError(f"{name!r} must be a number, got {value!r}")

@@ -1,0 +1,33 @@
+"""What is handed to a flow when it is built: what it must not open itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ...runtime.errors import DefinitionError
+from .chain import Stage
+from .ports import Reader, Tap
+from .step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """`readers` by the name of their vector; `tap` gets what was predicted.
+
+    `stages` makes a stage where this process does not run a step itself: because the step stands in a part of its own
+    (`None` from it: build the step here), or because its kind needs a server. `waits` says that some of them are
+    async.
+    """
+
+    readers: Mapping[str, Reader] = field(default_factory=dict)
+    tap: Tap | None = None
+    stages: Callable[[Step], Stage | None] = lambda _: None
+    waits: bool = False
+
+    def reader(self, graph: str, step: Step) -> Reader:
+        """The reader of an enrich step's vector; raises `DefinitionError`."""
+        found = self.readers.get(step.subject.name)
+        if found is None:
+            raise DefinitionError(f"{graph}: the graph reads features; give it a store")
+        return found
