@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -114,7 +115,10 @@ def test_filter_flatten_and_map_change_what_there_is():
     g = Graph("g")
     g.to(g.filter(lambda body: body.get("items"), name="some")).to(g.map(lambda x: x + 1, over="sizes"))
     g.to(g.flatten("items")).to(g.filter(lambda body: body["x"] > 0, name="positive")).to(double)
-    bodies = [{"id": "a", "sizes": [1], "items": [{"x": 1}, {"x": -1}, {"x": 2, "id": "own"}]}, {"id": "b"}]
+    bodies: list[dict[str, Any]] = [
+        {"id": "a", "sizes": [1], "items": [{"x": 1}, {"x": -1}, {"x": 2, "id": "own"}]},
+        {"id": "b"},
+    ]
     assert g.test(bodies) == [[{"id": "a-0", "x": 2}, None, {"id": "own", "x": 4}], None]
     h = Graph("h")
     h.to(h.map(lambda x: x + 1, over="sizes", result="more.sizes"))
@@ -166,7 +170,7 @@ def test_a_cache_of_an_async_function_shares_what_is_on_its_way():
 
 
 def test_retries_a_limit_a_fallback_and_a_handler():
-    tries = Counter()
+    tries: Counter[int] = Counter()
 
     def flaky(body):
         tries[body["x"]] += 1
@@ -265,7 +269,7 @@ def test_a_tap_costs_nobody_an_answer():
         began = time.perf_counter()
         answers = [compiled.flow.run(Batch.of([{"x": x}], "r"))[0]["x"] for x in range(5000)]
         assert time.perf_counter() - began < 5
-        tapper = compiled.flow.chain.stages[0].run.__self__
+        tapper = getattr(compiled.flow.chain.stages[0].run, "__self__")  # noqa: B009 - mypy knows no bound method here
         assert answers == [2 * x for x in range(5000)]
         assert tapper.dropped >= 5000 - 4097
         held.set()
@@ -322,7 +326,7 @@ def test_what_cannot_be_is_told_when_it_is_written(build, said):
 
 
 def test_neighbours_must_fit():
-    def counts(body: dict) -> int:
+    def counts(body: dict[str, int]) -> int:
         return 1
 
     def names(body: str) -> str:
