@@ -12,7 +12,7 @@ from ..definitions.layout import Field, WindowedFeature
 from ..state import fields as state
 from ..state.event_order import event_order
 from ..state.fields import Fields, Int64s
-from ..state.finalize import Values, finalize
+from ..state.finalize import Finalizer, Values
 from ..state.places import Places
 from ..state.ranges import Ranges
 
@@ -71,8 +71,8 @@ def windowed_values(
         tails = places.reached((spine.q_us - window.length_us) // grain_us * grain_us)
         here = [feature for feature in wanted if feature.window == window]
         merged = over(ranges, dict.fromkeys(field for feature in here for field in feature.fields), tails, heads)
-        for feature in here:
-            made[feature.name] = finalize(feature, merged)
+        finalizer = Finalizer(merged)
+        made.update((feature.name, finalizer.values(feature)) for feature in here)
     return made
 
 

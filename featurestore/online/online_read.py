@@ -90,7 +90,7 @@ class VectorReader:
     def _found(self, asked: Asked, packed: Sequence[bytes | None]) -> OnlineResult:
         size = asked.requests.size
         sets = {
-            label: SetRows(plan, packed[place * size : (place + 1) * size], asked.moments_us)
+            label: SetRows(plan, packed[place * size : (place + 1) * size], asked.moment_us)
             for place, (label, plan) in enumerate(self._plans.items())
         }
         found = OnlineResult(self._shape, asked=asked, sets=sets)

@@ -84,19 +84,22 @@ class Requests:
 class Asked:
     """Requests, checked: when each asks, and the columns that come with them."""
 
-    __slots__ = ("_moments_us", "columns", "requests")
+    __slots__ = ("columns", "moment_us", "requests")
 
     def __init__(self, vector: FeatureVector, rows: Rows) -> None:
         self.requests = Requests(rows, owner=vector.name)
         event_time = vector.event_time
-        self._moments_us = time.time_ns() // 1000 if event_time is None else self.requests.moments_us(event_time)
+        # One for all where none has its own.
+        self.moment_us: NDArray[np.int64] | int = (
+            time.time_ns() // 1000 if event_time is None else self.requests.moments_us(event_time)
+        )
         self.columns: dict[str, Column] = {
             name: self.requests.typed(name, dtype) for name, dtype in vector.request.items()
         }
 
     def moments_us(self) -> NDArray[np.int64]:
         """When each request asks: its event time, or when it came."""
-        moments = self._moments_us
+        moments = self.moment_us
         return np.full(self.requests.size, moments) if isinstance(moments, int) else moments
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 
 from ..definitions.wanted import Wanted
 from ..state.columns import Column, listed, put_numbers
-from ..state.finalize import Values, finalize
+from ..state.finalize import Finalizer, Values
 from ..state.packed import Opener, foreign, straight
 from ..state.row_codec import has_tail, unpack_tail, vector_size
 from ..state.states import decode
 from ..state.tiles import window_state
-from ..state.window_read import Stack, WindowPlan, readable
+from ..state.window_read import Found, Group, WindowPlan, readable
 
 _KINDS = {"float64": "<f8", "float32": "<f4", "int64": "<i8", "int32": "<i4", "bool": "|u1"}
-Moments = Callable[[], NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +54,19 @@ class SetPlan:
         self.dtypes = tuple(dtype for _, dtype in layout.plain)
         self.types = {ref.column: item.applied.feature_types[ref.feature] for ref in item.refs}
         self.places = {name: names.index(name) for name in self.columns.values()}
-        # By stack: which of its windows are wanted, and their columns in the vector.
-        self.stacked = {
-            stack: (
-                straight([at for at, _ in stack.features]),
-                straight([self.places[self.columns[feature.name]] for _, feature in stack.features]),
-            )
-            for stack in (self.windows.stacks if self.windows is not None else ())
-        }
+        # By group of windows: which of its stacks and windows are wanted, and their columns in the vector.
+        self.grouped = [self._taken(group) for group in (self.windows.groups if self.windows is not None else ())]
         self.runs = self._runs([entry for entry in wanted if entry[2] in _KINDS])
         self.others = tuple(entry for entry in wanted if entry[2] not in _KINDS)
         self.tailed = any(has_tail(dtype) for _, _, dtype in self.others)
+
+    def _taken(self, group: Group) -> tuple[slice | list[int], slice | list[int]]:
+        taken = [
+            (place * group.windows + at, self.places[self.columns[feature.name]])
+            for place, stack in enumerate(group.stacks)
+            for at, feature in stack.features
+        ]
+        return straight([at for at, _ in taken]), straight([place for _, place in taken])
 
     def _runs(self, wanted: list[tuple[int, str, str]]) -> tuple[Run, ...]:
         runs: list[list[tuple[int, str, str]]] = []
@@ -86,7 +87,7 @@ class SetPlan:
 class SetRows:
     """One set's features for some requests, worked out when asked for; raises `StorageError` on foreign bytes."""
 
-    def __init__(self, plan: SetPlan, packed: Sequence[bytes | None], asked_us: Moments) -> None:
+    def __init__(self, plan: SetPlan, packed: Sequence[bytes | None], asked_us: NDArray[np.int64] | int) -> None:
         self._plan = plan
         self._packed = packed
         self._asked_us = asked_us
@@ -101,8 +102,7 @@ class SetRows:
     @cached_property
     def moments_us(self) -> NDArray[np.int64]:
         """The moment each row is true of: when it was asked, or just after a newest event that is later."""
-        newest = self._opened.table("<i8", self._plan.opener.places["max_ts_us"], 1)[:, 0]
-        moments: NDArray[np.int64] = np.maximum(self._asked_us(), newest + 1)
+        moments: NDArray[np.int64] = np.maximum(self._asked_us, self._opened.head["max_ts_us"] + 1)
         return moments
 
     def fill(self, matrix: NDArray[np.float64]) -> None:
@@ -114,10 +114,8 @@ class SetRows:
                 numbers = numbers.astype(np.float64)
                 numbers[nulls[:, run.first : run.first + len(run.names)]] = np.nan
             matrix[:, run.places] = numbers
-        for stack, values in self._stacks:
-            rows, places = self._plan.stacked[stack]
-            numbers = values.values if values.present.all() else np.where(values.present, values.values, np.nan)
-            matrix[:, places] = numbers.reshape(stack.windows, len(matrix))[rows].T
+        for found, (taken, places) in zip(self._found, self._plan.grouped, strict=True):
+            matrix[:, places] = found.numbers().swapaxes(0, 1).reshape(len(matrix), -1)[:, taken]
         for name, column in self._lists.items():
             put_numbers(matrix, self._plan.places[name], column)
 
@@ -157,15 +155,14 @@ class SetRows:
     @property
     def _windows(self) -> dict[str, Column]:
         made: dict[str, Column] = dict(self._lists)
-        for stack, values in self._stacks:
-            size = len(self._opened)
-            for at, feature in stack.features:
-                here = slice(at * size, (at + 1) * size)
-                made[self._plan.columns[feature.name]] = Values(values.values[here], values.present[here])
+        for found in self._found:
+            for stack in found.group.stacks:
+                for feature, values in found.windows(stack):
+                    made[self._plan.columns[feature.name]] = values
         return made
 
     @cached_property
-    def _stacks(self) -> list[tuple[Stack, Values]]:
+    def _found(self) -> list[Found]:
         windows = self._plan.windows
         return list(windows.read(self._opened, self.moments_us)) if windows is not None else []
 
@@ -177,12 +174,11 @@ class SetRows:
             return {}
         states, q_us = decode(self._packed, layout), self.moments_us
         merged = {
-            (window, ring): window_state(states.rings[ring], layout.rings[ring], window, q_us)
+            (window, ring): Finalizer(window_state(states.rings[ring], layout.rings[ring], window, q_us))
             for window, ring in dict.fromkeys((feature.window, feature.ring) for feature in plan.listed)
         }
         return {
-            plan.columns[feature.name]: finalize(feature, merged[feature.window, feature.ring])
-            for feature in plan.listed
+            plan.columns[feature.name]: merged[feature.window, feature.ring].values(feature) for feature in plan.listed
         }
 
     @cached_property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ def series(column: Column, dtype: str) -> pl.Series:
             return pl.Series(column, dtype=pl.List(pl.Int64)).cast(polars_type(dtype))
         return pl.Series(column, dtype=polars_type(dtype))
     made = pl.Series(column.values)
-    if not column.present.all():
+    if column.present is not None and not column.present.all():
         made = made.zip_with(pl.Series(column.present), pl.Series([None], dtype=made.dtype))
     return made.cast(polars_type(dtype)) if dtype == "timestamp" else made
 
@@ -35,15 +37,20 @@ def listed(column: Column, dtype: str) -> list[object]:
     if not isinstance(column, Values) or dtype == "timestamp":
         return series(column, dtype).to_list()
     items: list[object] = column.values.tolist()
-    if column.present.all():
+    if column.present is None or column.present.all():
         return items
     return [item if there else None for item, there in zip(items, column.present.tolist(), strict=True)]
+
+
+def with_nan(column: Values) -> NDArray[Any]:
+    """The numbers, null as NaN."""
+    return column.values if column.present is None else np.where(column.present, column.values, np.nan)
 
 
 def put_numbers(matrix: NDArray[np.float64], place: int, column: Column) -> None:
     """Writes one column of numbers into rows x columns, null as NaN."""
     if isinstance(column, Values):
-        matrix[:, place] = column.values if column.present.all() else np.where(column.present, column.values, np.nan)
+        matrix[:, place] = with_nan(column)
     elif isinstance(column, pl.Series):
         # Each operation on a Series is a query of its own, some 50 us: most columns need none.
         if column.dtype != pl.Float64:

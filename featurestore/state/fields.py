@@ -71,6 +71,17 @@ def merge_runs(fields: Fields, starts: NDArray[np.intp]) -> dict[Field, Column]:
     return {field: _merge(field, column, starts) for field, column in fields.items()}
 
 
+def merge_spans(fields: Fields, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> dict[Field, Column]:
+    """Merges the entries of [start, end) for each pair to one, of state of fixed size; spans are not empty.
+
+    There must be an entry more than any span holds: numpy reduces up to a place, which is the next span's start or
+    lies between two spans, so what it makes of every second run is dropped.
+    """
+    places = np.empty((len(starts), 2), dtype=np.intp)
+    places[:, 0], places[:, 1] = starts, ends
+    return {field: _merge(field, column, places.reshape(-1))[::2] for field, column in fields.items()}
+
+
 def take(fields: Fields, index: NDArray[np.intp]) -> dict[Field, Column]:
     """The entries at these positions."""
     return {field: column[index] for field, column in fields.items()}

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..definitions.layout import ROWS, WindowedFeature
+from ..definitions.layout import Field, WindowedFeature
 from ..definitions.schema import polars_type
 from . import fixed_point, hyperloglog, moments, quantile_bins
 from .fields import Column, Fields
@@ -19,48 +19,74 @@ from .records import Records
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The values of one feature, int64, float64 or bool; where `present` is False the value is null (and is 0 here)."""
+    """The values of one feature, int64, float64 or bool; where `present` is False the value is null (and is 0 here).
+
+    No `present`: every value is there.
+    """
 
     values: NDArray[np.int64] | NDArray[np.float64] | NDArray[np.bool_]
-    present: NDArray[np.bool_]
+    present: NDArray[np.bool_] | None = None
 
 
-def finalize(feature: WindowedFeature, state: Fields) -> Values | pl.Series:
-    """One value a query. Empty windows: counts and sums are 0, everything else is null, lists too.
+class Finalizer:
+    """The features of one merged state; what several of them are made of is computed once."""
 
-    Numbers are `Values`; text, times and lists are a series.
-    """
-    kind = feature.calculation.kind
-    if feature.fields == (ROWS,):
-        return _counts(_ints(state[ROWS]))
-    column = state[feature.fields[0]]
-    if isinstance(column, Records):
-        return _of_records(feature, column)
-    count = _ints(column)
-    some = count > 0
-    if kind == "count":
-        return _counts(count)
-    if kind in ("min", "max"):
-        extreme = state[feature.fields[1]]
-        assert isinstance(extreme, np.ndarray)
-        return Values(np.where(some, extreme, np.zeros(1, dtype=extreme.dtype)), some)
-    total = _fixed(state[feature.fields[1]])
-    scale = 0 if feature.integer else fixed_point.FLOAT_SCALE
-    if kind == "sum":
-        whole = fixed_point.to_ints(total) if feature.integer else fixed_point.to_floats(total, scale=scale)
-        return Values(whole, np.ones(len(count), dtype=bool))
-    if kind == "avg":
-        mean = fixed_point.to_floats(total, scale=scale) / np.where(some, count, 1)
-        return Values(np.where(some, mean, 0.0), some)
-    high, low = (_fixed(state[field]) for field in feature.fields[2:])
-    variance = moments.variances(count, total, high, low, scale)
-    return Values(variance if kind == "var" else moments.deviations(variance), count > 1)
+    def __init__(self, state: Fields) -> None:
+        self._state = state
+        self._floats: dict[Field, NDArray[np.float64]] = {}
+        self._present: dict[Field, NDArray[np.bool_] | None] = {}
+
+    def values(self, feature: WindowedFeature) -> Values | pl.Series:
+        """One value a query. Empty windows: counts and sums are 0, everything else is null, lists too.
+
+        Numbers are `Values`; text, times and lists are a series.
+        """
+        kind = feature.calculation.kind
+        column = self._state[feature.fields[0]]
+        if isinstance(column, Records):
+            return _of_records(feature, column)
+        count = _ints(column)
+        if kind == "count":
+            return Values(count)
+        if kind == "sum":
+            return Values(self._sums(feature))
+        some = self._some(feature.fields[0], count)
+        if kind in ("min", "max"):
+            extreme = self._state[feature.fields[1]]
+            assert isinstance(extreme, np.ndarray)
+            return Values(extreme if some is None else np.where(some, extreme, extreme.dtype.type(0)), some)
+        if kind == "avg":
+            # The sum of no value is 0, so an empty window divides to 0.
+            return Values(self._totals(feature) / (count if some is None else np.maximum(count, 1)), some)
+        total, high, low = (_fixed(self._state[field]) for field in feature.fields[1:])
+        scale = 0 if feature.integer else fixed_point.FLOAT_SCALE
+        variance = moments.variances(count, total, high, low, scale)
+        return Values(variance if kind == "var" else moments.deviations(variance), count > 1)
+
+    def _some(self, field: Field, count: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        """Where there is a value at all, None for everywhere."""
+        if field not in self._present:
+            some = count > 0
+            self._present[field] = None if some.all() else some
+        return self._present[field]
+
+    def _sums(self, feature: WindowedFeature) -> NDArray[np.int64] | NDArray[np.float64]:
+        if feature.integer:
+            return fixed_point.to_ints(_fixed(self._state[feature.fields[1]]))
+        return self._totals(feature)
+
+    def _totals(self, feature: WindowedFeature) -> NDArray[np.float64]:
+        field = feature.fields[1]
+        if field not in self._floats:
+            scale = 0 if feature.integer else fixed_point.FLOAT_SCALE
+            self._floats[field] = fixed_point.to_floats(_fixed(self._state[field]), scale=scale)
+        return self._floats[field]
 
 
 def _of_records(feature: WindowedFeature, found: Records) -> Values | pl.Series:
     calculation = feature.calculation
     if calculation.kind == "distinct":
-        return _counts(hyperloglog.counts(found.ends, found.columns[0]))
+        return Values(hyperloglog.counts(found.ends, found.columns[0]))
     if calculation.kind == "quantile":
         bins, counts = found.columns
         return Values(*quantile_bins.quantiles(found.ends, bins, counts, calculation.quantile))
@@ -86,10 +112,6 @@ def _lists(feature: WindowedFeature, found: Records, values: NDArray[Any], *, mo
         begin = end
     dtype = polars_type(feature.dtype)
     return pl.Series(rows, dtype=pl.List(pl.Int64) if values.dtype == np.int64 else dtype).cast(dtype)
-
-
-def _counts(count: NDArray[np.int64]) -> Values:
-    return Values(count, np.ones(len(count), dtype=bool))
 
 
 def _fixed(column: Column) -> Fixed:

@@ -19,17 +19,22 @@ Floats = NDArray[np.float64]
 FLOAT_SCALE = 44
 _HALF = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """n numbers of 128 bits: `hi` carries the sign, `lo` the lower 64 bits."""
+    """n numbers of 128 bits: `hi` carries the sign, `lo` the lower 64 bits.
+
+    `narrow` where it is known that all are numbers of 64 bits, so that nobody has to look.
+    """
 
     hi: Int64s
     lo: UInt64s
+    narrow: bool = False
 
     def __getitem__(self, index: NDArray[np.intp] | slice) -> Fixed:
-        return Fixed(self.hi[index], self.lo[index])
+        return Fixed(self.hi[index], self.lo[index], self.narrow)
 
 
 def from_floats(values: Floats) -> Fixed:
@@ -54,6 +59,9 @@ def concatenated(parts: list[Fixed]) -> Fixed:
 
 def sums_at(values: Fixed, starts: NDArray[np.intp]) -> Fixed:
     """The sum of each run that begins at `starts` (as numpy's reduceat, runs not empty)."""
+    if not values.hi.any() and int(np.bitwise_or.reduce(values.lo)) <= _LARGEST // max(len(values.lo), 1):
+        lo = np.add.reduceat(values.lo, starts)  # none is negative, and all together stay within 63 bits
+        return Fixed(np.zeros(len(lo), dtype=np.int64), lo, narrow=True)
     return _carried(
         np.add.reduceat(values.lo & _HALF, starts),
         np.add.reduceat(values.lo >> _32, starts),
@@ -90,11 +98,11 @@ def magnitude(values: Fixed) -> Fixed:
 def to_floats(values: Fixed, *, scale: int) -> Floats:
     """The nearest float64 of each number (ties to even; sizes below 2**117 units)."""
     whole = values.lo.view(np.int64)
-    wide = values.hi != whole >> 63
-    if not wide.any():  # int64 to float64 rounds to the nearest by itself
-        return np.ldexp(whole.astype(np.float64), -scale)
+    # int64 to float64 rounds to the nearest by itself; a product with a power of two is exact, and faster than ldexp.
+    if values.narrow or not (wide := values.hi != whole >> 63).any():
+        return whole.astype(np.float64) * 2.0**-scale
     if not wide.all():
-        made = np.ldexp(whole.astype(np.float64), -scale)
+        made = whole.astype(np.float64) * 2.0**-scale
         made[wide] = to_floats(values[wide.nonzero()[0]], scale=scale)
         return made
     negative = values.hi < 0

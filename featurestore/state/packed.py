@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from operator import itemgetter, lt
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from .states import FORMAT, NEVER_US
 
 _FORMAT_BYTE = bytes([FORMAT])
 _NEWEST_BYTES = slice(9, 17)
+_MANY = 2000
 
 
 class Opener:
@@ -33,39 +35,30 @@ class Opener:
         self.rings = len(layout.rings)
         self.tailed = any(map(has_tail, plain))
         self.listed = any(field.kind in LISTED for ring in layout.rings for field in ring.fields)
+        self.head_of, self.body_of = itemgetter(slice(self.size)), itemgetter(slice(self.size, None))
         self._absent = _absent(self.dtype)
 
     def open(self, values: Sequence[bytes | None]) -> Opened:
         """The values, None for a key that is not stored; raises `StorageError` on foreign bytes."""
-        known: Sequence[bytes] = (
-            [self._absent if value is None else value for value in values] if None in values else values  # type: ignore[assignment]
-        )
-        size = self.size
-        if set(map(len, known)) == {size}:  # numbers alone: every value is its head
-            whole = block = b"".join(known)
-            lengths = None
-        else:
-            whole = b"".join(known)
-            lengths = np.fromiter(map(len, known), dtype=np.int64, count=len(known))
-            block = _picked(whole, lengths.cumsum() - lengths, size) if len(known) and lengths.min() >= size else b""
-        if block[::size] != _FORMAT_BYTE * len(known):
+        known = cast("Sequence[bytes]", values)
+        try:
+            lengths = list(map(len, known))
+        except TypeError:  # None has no length; looking for it first takes as long as this
+            known = [self._absent if value is None else value for value in values]
+            lengths = list(map(len, known))
+        size, count = self.size, len(known)
+        heads = lengths.count(size) == count  # numbers alone: every value is its head
+        block = b"".join(known if heads else map(self.head_of, known))
+        if len(block) != size * count or block[::size] != _FORMAT_BYTE * count:
             raise foreign()
-        return Opened(self, block, whole, known, lengths)
+        return Opened(self, block, known, lengths)
 
 
 class Opened:
-    """The values of n keys, absent ones looking empty: `whole` joined, and `block`, their heads joined."""
+    """The values of n keys, absent ones looking empty, and `block`, their heads joined."""
 
-    def __init__(
-        self,
-        opener: Opener,
-        block: bytes,
-        whole: bytes,
-        values: Sequence[bytes],
-        lengths: NDArray[np.int64] | None,
-    ) -> None:
+    def __init__(self, opener: Opener, block: bytes, values: Sequence[bytes], lengths: list[int]) -> None:
         self.block = block
-        self.whole = whole
         self.values = values
         self._opener = opener
         self._lengths = lengths
@@ -83,26 +76,33 @@ class Opened:
         width = int(kind[-1])
         return np.ndarray((len(self), columns), kind, self.block, at, (self._opener.size, width))
 
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """The size of each value."""
-        return np.full(len(self), self._opener.size) if self._lengths is None else self._lengths
-
-    def tile_counts(self) -> NDArray[np.uint32]:
+    def tile_counts(self) -> NDArray[np.int64]:
         """Keys x rings: how many tiles each has."""
-        return self.table("<u4", self._opener.places["tiles"], self._opener.rings)
+        counts: NDArray[np.int64] = self.head["tiles"].astype(np.int64)
+        return counts
 
-    def body_begins(self) -> NDArray[np.int64]:
-        """Where in each value its tiles begin: behind the header and the latest row."""
-        if not self._opener.tailed:
-            return np.full(len(self), self._opener.size)
-        return self.head["row_bytes"] + np.int64(self._opener.places["ts_us"])
+    def bodies(self, tile_bytes: NDArray[np.int64], *, spare: int) -> bytes:
+        """What follows the heads, joined, and `spare` bytes of nothing; told how many of each value's are tiles.
 
-    def check(self, least: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
-        """Raises `StorageError` where a value is shorter than its parts, or longer (but for lists at its end)."""
-        beyond = lengths - least
-        if (beyond < 0).any() if self._opener.listed else beyond.any():
+        Raises `StorageError` where a value is shorter than its parts, or longer (but for lists at its end).
+        """
+        least = (tile_bytes + (self._tails() + self._opener.size)).tolist()
+        if least != self._lengths and (not self._opener.listed or any(map(lt, self._lengths, least))):
             raise foreign()
+        # A view costs more than the copy of a few bytes, and less than that of many.
+        parts = self.values if sum(least) < _MANY * len(least) else [memoryview(value) for value in self.values]
+        return b"".join([*map(self._opener.body_of, parts), bytes(spare)])
+
+    def tile_begins(self) -> NDArray[np.int64]:
+        """Where in the bodies the tiles of each value begin."""
+        sizes = np.array(self._lengths, dtype=np.int64) - self._opener.size
+        return sizes.cumsum() - sizes + self._tails()
+
+    def _tails(self) -> NDArray[np.int64] | int:
+        """The bytes of text and lists between each head and its tiles."""
+        if not self._opener.tailed:
+            return 0
+        return self.head["row_bytes"] - np.int64(self._opener.size - self._opener.places["ts_us"])
 
     @cached_property
     def nulls(self) -> NDArray[np.bool_] | None:
@@ -129,12 +129,6 @@ def head_dtype(rings: int, plain: Sequence[str]) -> np.dtype[np.void]:
     if plain:
         fields += [("ts_us", "<i8"), ("offset", "<i8"), ("row", row_dtype(tuple(plain)))]
     return np.dtype(fields)
-
-
-def _picked(whole: bytes, places: NDArray[np.int64], size: int) -> bytes:
-    """The `size` bytes at each place."""
-    anywhere = np.ndarray((len(whole) - size + 1,), f"V{size}", whole, 0, (1,))
-    return anywhere[places].tobytes()
 
 
 def newest_us(values: Sequence[bytes]) -> NDArray[np.int64]:

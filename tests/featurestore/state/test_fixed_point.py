@@ -51,6 +51,17 @@ def test_sums_of_runs() -> None:
     assert whole(fixed_point.sums_at(values, np.array([0, 3]))) == [3 * 2**62, -1 - 2**62]
 
 
+@pytest.mark.parametrize("largest", [100, 2**31, 2**62])
+@pytest.mark.parametrize("least", [0, -(2**40)])
+def test_sums_of_random_runs(largest: int, least: int) -> None:
+    numbers = np.random.default_rng(2).integers(least, largest, 300)
+    starts = np.array([0, 1, 150, 299])
+    sums = fixed_point.sums_at(fixed_point.from_ints(numbers), starts)
+    exact = [sum(run.tolist()) for run in np.split(numbers, starts[1:])]
+    assert whole(sums) == exact
+    assert fixed_point.to_floats(sums, scale=44).tolist() == [total / 2**44 for total in exact]
+
+
 def test_rounding_is_to_the_nearest_with_ties_to_even() -> None:
     draw = random.Random(0)
     numbers = [draw.getrandbits(draw.randint(1, 116)) * draw.choice([1, -1]) for _ in range(20_000)]
