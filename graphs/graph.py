@@ -21,6 +21,7 @@ from .flows.step_options import StepOptions
 
 if TYPE_CHECKING:
     from ..featurestore.store import FeatureStore
+    from .pictures.svg import Picture
     from .serving.endpoint import Endpoint
 
 Way = "Step | Callable[..., Any] | Graph | Sequence[Way]"
@@ -204,6 +205,16 @@ class Graph:
         where = settings or (store.settings if store is not None else None) or Settings.from_env()
         needs = resources or _summed(walk(self._steps))
         return deploy(self, settings=where, scale=scale or Scale(), resources=needs, tap=tap, timeout_s=timeout_s)
+
+    def plot(self) -> Picture:
+        """The graph as a picture: boxes and arrows from the request to the answer; `.save("graph.svg")` keeps it."""
+        from .pictures.flow_diagram import flow_diagram
+        from .pictures.svg import drawn
+
+        return drawn(flow_diagram(self.name, self._steps))
+
+    def _repr_svg_(self) -> str:
+        return self.plot().svg
 
     def _routed(self, step: Step, ways: Mapping[str, Any]) -> Step:
         return replace(step, routes=tuple((way, self._way(inside, None)) for way, inside in ways.items()))

@@ -136,7 +136,13 @@ def test_imports_point_down() -> None:
 _STORE = ("definitions", "state", "events", "online", "sources", "offline", "streams", "batches")
 ROOMS = {
     "featurestore": {room: set(_STORE[:place]) for place, room in enumerate(_STORE)} | {"quality": set[str]()},
-    "graphs": {"flows": set[str](), "serving": {"flows"}, "pipelines": set[str](), "monitoring": {"flows", "serving"}},
+    "graphs": {
+        "flows": set[str](),
+        "serving": {"flows", "pictures"},
+        "pictures": {"flows"},
+        "pipelines": {"pictures"},
+        "monitoring": {"flows", "serving"},
+    },
 }
 
 

@@ -13,6 +13,7 @@ from .choices import Named
 from .features import Enrich, Explain, Predict
 from .gathered import gathered
 from .guard import guarded
+from .meter import Figures, metered
 from .outside import Outside
 from .reshape import flatten_stage, keep_stage, map_stage
 from .routes import AllOf, ByWeight, Choose, OneOf, by_name, by_predicate
@@ -65,6 +66,8 @@ class _Builder:
         threads = options.threads or (1 if options.timeout_s is not None and not stage.is_async else 0)
         if threads:
             stage = threaded(stage, threads)
+        if self._outside.meters is not None:
+            stage = metered(stage, self._outside.meters.setdefault(step.name, Figures()))
         if options.gathering is not None or (self._meets and step.kind in JOINT):
             stage = gathered(stage, options.gathering or Gathering(max_size=256))
         return guarded(step, stage) if options.is_guarded else stage

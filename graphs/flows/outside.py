@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from ...runtime.errors import DefinitionError
 from .chain import Stage
+from .meter import Figures
 from .ports import Reader, Tap
 from .step import Step
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """`readers` by the name of their vector; `tap` gets what was predicted.
+    """`readers` by the name of their vector; `tap` gets what was predicted; `meters` get each step's figures, by name.
 
     `stages` makes a stage where this process does not run a step itself: because the step stands in a part of its own
     (`None` from it: build the step here), or because its kind needs a server. `waits` says that some of them are
@@ -24,6 +25,7 @@ class Outside:
     tap: Tap | None = None
     stages: Callable[[Step], Stage | None] = lambda _: None
     waits: bool = False
+    meters: dict[str, Figures] | None = None
 
     def reader(self, graph: str, step: Step) -> Reader:
         """The reader of an enrich step's vector; raises `DefinitionError`."""

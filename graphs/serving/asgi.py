@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -19,9 +20,18 @@ MAX_EVENTS = 10_000
 _WRITE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
-def graph_app(compiled: Compiled, http: HttpOptions, *, request_types: dict[str, str] | None = None) -> HttpApp:
-    """The graph's application: POST an event or a list of them to its name, or to /explain below it."""
-    routes = _Routes(compiled.flow)
+def graph_app(
+    compiled: Compiled,
+    http: HttpOptions,
+    *,
+    request_types: dict[str, str] | None = None,
+    worked: Callable[[], None] = lambda: None,
+) -> HttpApp:
+    """The graph's application: POST an event or a list of them to its name, or to /explain below it.
+
+    `worked` is called after each request.
+    """
+    routes = _Routes(compiled.flow, worked)
     face = HttpFace(
         name=compiled.flow.name,
         posts={"": routes.answer, "/explain": routes.explain},
@@ -35,8 +45,9 @@ def graph_app(compiled: Compiled, http: HttpOptions, *, request_types: dict[str,
 class _Routes:
     """The handlers of one flow."""
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow, worked: Callable[[], None]) -> None:
         self._flow = flow
+        self._worked = worked
         self._gatherer = Gatherer(flow)
 
     async def answer(self, body: bytes, exchange: Exchange) -> Reply:
@@ -46,6 +57,8 @@ class _Routes:
         except Exception:
             exchange.step = batch.step
             raise
+        finally:
+            self._worked()
         return JSON, orjson.dumps(answers if type(data) is list else answers[0], option=_WRITE)
 
     async def explain(self, body: bytes, exchange: Exchange) -> Reply:

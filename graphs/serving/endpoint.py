@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ...autoscaling.scale import Scale
 from ...functions.api_keys import ApiKeys
@@ -12,17 +12,29 @@ from ...functions.deployed import Deployed
 from ...functions.http_app import HttpApp, HttpOptions
 from ...functions.rollout import Rollout, Trial
 from ...functions.service import Service
+from ...runtime.errors import NotFoundError
 from ...runtime.resources import Resources
 from ...runtime.settings import Settings
 from ..flows.compile import compiled, modules, resolved, version
+from ..flows.meter import Figures
+from ..flows.outside import Outside
 from ..flows.ports import TapSource
 from ..flows.step import Declared, Step
 from .asgi import graph_app
+from .live_figures import LiveFigures, figures_told
+
+if TYPE_CHECKING:
+    from ..pictures.svg import Picture
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint(Deployed):
-    """`url` takes POSTs of one JSON object or a list of them; `version` is the content of the graph."""
+    """`url` takes POSTs of one JSON object or a list of them; `version` is the content of the graph.
+
+    `steps` are known where the graph was deployed from.
+    """
+
+    steps: tuple[Step, ...] = field(default=(), repr=False, compare=False, kw_only=True)
 
     def call(self, body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
         """The answer to one body, or the answers to a list of them; raises the error the service answered with."""
@@ -31,6 +43,22 @@ class Endpoint(Deployed):
     def explain(self, body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
         """Each feature's contribution to the score, in margin units, and the base value."""
         return self._client().post("/explain", body)
+
+    def figures(self) -> dict[str, Figures]:
+        """What each step has done so far, over all replicas of this version; they tell it about once a second."""
+        return figures_told(self.name, self.version)
+
+    def plot(self) -> Picture:
+        """The graph's picture with each step's figures; raises `NotFoundError` where another process deployed it."""
+        from ..pictures.flow_diagram import flow_diagram
+        from ..pictures.svg import drawn
+
+        if not self.steps:
+            raise NotFoundError(f"the steps of {self.name!r} are not known here: plot the Graph it was deployed from")
+        return drawn(flow_diagram(self.name, self.steps, figures=self.figures()))
+
+    def _repr_svg_(self) -> str | None:
+        return self.plot().svg if self.steps else None
 
 
 def deploy(
@@ -54,7 +82,7 @@ def deploy(
         scale=scale,
     )
     url = Rollout(graph.name, settings, timeout_s).start(service, Trial())
-    return Endpoint(graph.name, url, content, settings=settings)
+    return Endpoint(graph.name, url, content, settings=settings, steps=steps)
 
 
 def _build(
@@ -65,7 +93,9 @@ def _build(
 
     def build() -> HttpApp:
         vector = next((step.subject for step in steps if step.kind == "enrich"), None)
-        made = compiled(name, steps, rescue=rescue, settings=settings, tap=tap)
-        return graph_app(made, http, request_types=dict(getattr(vector, "request", {})))
+        live = LiveFigures(name, http.version)
+        outside = Outside(meters=live.meters)
+        made = compiled(name, steps, rescue=rescue, settings=settings, tap=tap, outside=outside)
+        return graph_app(made, http, request_types=dict(getattr(vector, "request", {})), worked=live.worked)
 
     return build

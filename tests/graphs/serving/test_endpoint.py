@@ -62,6 +62,18 @@ def test_it_answers_as_in_process(endpoint, tap_file):
     assert json.loads(tap_file.with_suffix(".names").read_text()) == list(LinearModel().features)
 
 
+def test_steps_tell_what_they_do(endpoint):
+    endpoint.call([BODY, BODY])
+    deadline = time.monotonic() + 20
+    while not endpoint.figures() and time.monotonic() < deadline:
+        endpoint.call(BODY)
+    figures = endpoint.figures()
+    assert list(figures) == ["positive", "enrich", "predict"]
+    assert figures["predict"].events >= 2
+    assert figures["predict"].busy_us > 0
+    assert str(figures["predict"]) in endpoint.plot().svg
+
+
 def test_explain_over_http_adds_up_and_is_not_tapped(endpoint, tap_file):
     before = tap_file.read_text()
     told = endpoint.explain(BODY)

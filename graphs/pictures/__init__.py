@@ -1,0 +1,1 @@
+"""Graphs and pipelines drawn as SVG, with nothing but Python."""
