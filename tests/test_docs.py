@@ -1,0 +1,30 @@
+"""The pages under docs: their code runs as it stands, and their pictures are those of their code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+GRAPHS = DOCS / "graphs.md"
+_SECTION = re.compile(r"^## (.+?)$(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+
+
+def test_every_pattern_runs_and_is_drawn_as_shown() -> None:
+    space: dict[str, Any] = {"__name__": "graphs_page"}
+    for title, text in _SECTION.findall(GRAPHS.read_text()):
+        for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+            exec(compile(block, f"docs/graphs.md, {title}", "exec"), space)
+            (target,) = re.findall(r"!\[.*?\]\((pictures/.*?\.svg)\)", text)
+            assert target == f"pictures/{title.lower().replace(' ', '-')}.svg"
+            # `graph.plot().save(...)` draws it anew where this fails.
+            assert (DOCS / target).read_text() == space["g"].plot().svg, f"docs/{target} is not what {title!r} draws"
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_what_pages_point_to_is_there(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} points to {target}, which is not there"
