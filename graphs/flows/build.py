@@ -17,15 +17,17 @@ from .meter import Figures, metered
 from .outside import Outside
 from .reshape import flatten_stage, keep_stage, map_stage
 from .routes import AllOf, ByWeight, Choose, OneOf, by_name, by_predicate
+from .stateful import Stateful
+from .states import MemoryStates
 from .step import Kind, Step, walk
 from .step_options import Gathering
-from .subjects import is_async
+from .subjects import is_async, made
 from .tapped import tap_stage
 from .threaded import threaded
 
 # These work on all rows at once, so that requests gain by travelling together.
-JOINT = ("enrich", "predict", "explain")
-_WAITING = ("remote", "queue", "state")
+JOINT = ("enrich", "predict", "explain", "state")
+_WAITING = ("remote", "queue")
 
 
 def build(graph: str, steps: Sequence[Step], outside: Outside) -> Chain:
@@ -55,6 +57,7 @@ class _Builder:
             "parallel": lambda step: Stage.of(step.name, AllOf(step, self._chains(step))),
             "remote": _remote,
             "tap": tap_stage,
+            "state": self._state,
         }
 
     def chain(self, steps: Sequence[Step]) -> Chain:
@@ -75,6 +78,10 @@ class _Builder:
     def _enrich(self, step: Step) -> Stage:
         reader = self._outside.reader(self._graph, step)
         return Stage.of(step.name, Enrich(step.name, reader, dict(step.options.defaults)))
+
+    def _state(self, step: Step) -> Stage:
+        states = self._outside.states or MemoryStates()
+        return Stage.of(step.name, Stateful(self._graph, step, made(step.subject), states))
 
     def _chains(self, step: Step) -> dict[str, Chain]:
         return {way: self.chain(steps) for way, steps in step.routes}

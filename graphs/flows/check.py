@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from ...runtime.errors import DefinitionError, ModelMismatch, did_you_mean
 from .choices import Named, Weighted
 from .neighbours import check_types
 from .step import Step, walk
+from .subjects import is_async
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 # How many of each kind one chain may hold; routes are chains of their own.
@@ -20,6 +22,23 @@ def check_name(name: str) -> None:
     """The name becomes the path of the service; raises `DefinitionError`."""
     if not _NAME.fullmatch(name):
         raise DefinitionError(f"a graph cannot be called {name!r}: use lower-case letters, digits, '_' and '-'")
+
+
+def check_state(graph: str, step: Step) -> None:
+    """Whether the function of a state step can be one; raises `DefinitionError`."""
+    if is_async(step.subject):
+        raise DefinitionError(
+            f"{graph}: state {step.name!r} may run twice, and quickly: give a plain function, not async"
+        )
+    called = step.subject.__call__ if isinstance(step.subject, type) else step.subject
+    try:
+        names = [name for name in inspect.signature(called).parameters if name != "self"]
+    except (TypeError, ValueError):
+        return
+    if len(names) != 2:
+        raise DefinitionError(
+            f"{graph}: state {step.name!r} takes {', '.join(names) or 'nothing'}; it is given (state, body)"
+        )
 
 
 def check_steps(graph: str, steps: Sequence[Step]) -> None:

@@ -14,6 +14,7 @@ from .flow import Flow
 from .outside import Outside
 from .ports import Reader, TapSource
 from .predictors import predictor
+from .states import MemoryStates
 from .step import Declared, Step, walk
 
 if TYPE_CHECKING:
@@ -49,10 +50,14 @@ class Compiled:
 
     @classmethod
     def of(cls, graph: Declared, *, store: FeatureStore | None = None, settings: Settings | None = None) -> Compiled:
-        """The graph, to run in this process; opens a store of the settings when it reads features and none is given."""
+        """The graph, to run in this process; opens a store of the settings when it reads features and none is given.
+
+        Without a store, state steps remember only as long as it is open.
+        """
         where = settings or (store.settings if store is not None else None)
         steps = resolved(graph, where)
-        return compiled(graph.name, steps, rescue=graph.rescue, settings=where, store=store)
+        outside = Outside(states=MemoryStates() if store is None else None)
+        return compiled(graph.name, steps, rescue=graph.rescue, settings=where, store=store, outside=outside)
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +103,11 @@ def compiled(
     check_fit(name, steps, {vector: reader.names for vector, reader in readers.items()})
     made = outside or Outside()
     made = replace(made, readers={**readers, **made.readers})
+    if made.states is None and any(step.kind == "state" for step in walk(steps)):
+        from .redis_states import open_states
+
+        made = replace(made, states=open_states(settings or (store.settings if store else Settings.from_env())))
+        opened.append(made.states)
     model = next((step.subject for step in steps if step.kind == "predict"), None)
     if tap is not None and model is not None:
         made = replace(made, tap=tap.open(tuple(model.features)))

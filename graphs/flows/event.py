@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,17 @@ Body = dict[str, Any]
 Score = float | list[float]
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """An event's place in a log, from which it may come more than once: `offset` in `source`, where all up to `done` is
+    done for good. `part` tells apart what one event was made into."""
+
+    source: str
+    offset: int
+    done: int
+    part: str = ""
+
+
 class Event:
     """One request: `body` is what came in, `id` names it in answers, taps and labels.
 
@@ -24,8 +36,8 @@ class Event:
     """
 
     __slots__ = (
-        "body", "children", "contributions", "error", "id", "is_dropped", "model", "names", "row", "score", "step",
-        "values",
+        "body", "children", "contributions", "error", "id", "is_dropped", "model", "names", "origin", "row", "score",
+        "step", "values",
     )  # fmt: skip
 
     def __init__(self, body: Body, id: str) -> None:  # noqa: A002 - the word users know it by
@@ -41,6 +53,7 @@ class Event:
         self.step = ""
         self.children: list[Event] | None = None
         self.is_dropped = False
+        self.origin: Origin | None = None
 
     @property
     def features(self) -> dict[str, float]:
@@ -51,7 +64,7 @@ class Event:
         """A copy for a branch of its own: what is put into one is not seen by the other."""
         twin = Event(dict(self.body), self.id)
         twin.names, twin.row, twin.score, twin.model = self.names, self.row, self.score, self.model
-        twin.contributions, twin.values = self.contributions, dict(self.values)
+        twin.contributions, twin.values, twin.origin = self.contributions, dict(self.values), self.origin
         return twin
 
     def take(self, twin: Event) -> None:

@@ -12,7 +12,7 @@ from ...runtime.errors import DefinitionError
 from .event import Event
 from .step import Step
 
-_PASSES_ON = ("check", "tap", "filter", "enrich", "predict", "explain", "queue", "state")
+_PASSES_ON = ("check", "tap", "filter", "enrich", "predict", "explain", "queue")
 _WIDER: Mapping[type, tuple[type, ...]] = {int: (float, complex), float: (complex,), bool: (int, float)}
 _UNKNOWN: Any = object()
 

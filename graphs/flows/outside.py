@@ -9,12 +9,14 @@ from ...runtime.errors import DefinitionError
 from .chain import Stage
 from .meter import Figures
 from .ports import Reader, Tap
+from .states import StateStore
 from .step import Step
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """`readers` by the name of their vector; `tap` gets what was predicted; `meters` get each step's figures, by name.
+    """`readers` by the name of their vector; `tap` gets what was predicted; `states` is where state steps remember;
+    `meters` get each step's figures, by name.
 
     `stages` makes a stage where this process does not run a step itself: because the step stands in a part of its own
     (`None` from it: build the step here), or because its kind needs a server. `waits` says that some of them are
@@ -23,6 +25,7 @@ class Outside:
 
     readers: Mapping[str, Reader] = field(default_factory=dict)
     tap: Tap | None = None
+    states: StateStore | None = None
     stages: Callable[[Step], Stage | None] = lambda _: None
     waits: bool = False
     meters: dict[str, Figures] | None = None

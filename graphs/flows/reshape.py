@@ -77,6 +77,8 @@ def _child(event: Event, item: Any, place: int, step: str) -> Event:
         raise InputError(f"item {place} of {step} is {type(item).__name__}; give dicts, each becomes a body")
     child = Event(item, str(item["id"]) if "id" in item else f"{event.id}-{place}")
     child.values = dict(event.values)
+    if event.origin is not None:
+        child.origin = replace(event.origin, part=f"{event.origin.part}/{place}")
     return child
 
 

@@ -48,6 +48,18 @@ class CacheRule:
 
 
 @dataclass(frozen=True, slots=True)
+class StateRule:
+    """State is kept by the value at `path` of the body, and for `ttl_s` after it was last written (None: for ever)."""
+
+    path: tuple[str, ...]
+    ttl_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.ttl_s is not None and not self.ttl_s >= 0.001:
+            raise DefinitionError(f"state(ttl_s={self.ttl_s}): give seconds, at least a thousandth")
+
+
+@dataclass(frozen=True, slots=True)
 class StepOptions:
     """`input` and `result` are places in the body; `threads` is how many threads work at it (0: the event loop's own).
 
@@ -68,6 +80,7 @@ class StepOptions:
     scale: Scale | None = None
     packages: tuple[str, ...] = ()
     defaults: tuple[tuple[str, float], ...] = ()
+    state: StateRule | None = None
 
     def __post_init__(self) -> None:
         if self.timeout_s is not None and not self.timeout_s > 0:
