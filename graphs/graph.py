@@ -19,6 +19,7 @@ from .flows.predictors import check_model
 from .flows.routes import OTHERWISE, THEN
 from .flows.step import Step, numbered, walk
 from .flows.step_options import StateRule, StepOptions
+from .flows.subjects import is_async
 
 if TYPE_CHECKING:
     from ..featurestore.store import FeatureStore
@@ -231,6 +232,10 @@ class Graph:
         return self.plot().svg
 
     def _routed(self, step: Step, ways: Mapping[str, Any]) -> Step:
+        if is_async(step.subject) or is_async(getattr(step.subject, "by", None)):
+            raise DefinitionError(
+                f"{self.name}: {step.kind} {step.name!r} decides at once; await what it needs in an async step before"
+            )
         return replace(step, routes=tuple((way, self._way(inside, None)) for way, inside in ways.items()))
 
     def _way(self, item: Any, name: str | None, within: tuple[int, ...] = ()) -> tuple[Step, ...]:

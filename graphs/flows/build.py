@@ -65,6 +65,7 @@ class _Builder:
 
     def _stage(self, step: Step) -> Stage:
         stage = self._outside.stages(step) or self._makers[step.kind](step)
+        put = stage.put or putting(step)
         options = step.options
         threads = options.threads or (1 if options.timeout_s is not None and not stage.is_async else 0)
         if threads:
@@ -73,7 +74,7 @@ class _Builder:
             stage = metered(stage, self._outside.meters.setdefault(step.name, Figures()))
         if options.gathering is not None or (self._meets and step.kind in JOINT):
             stage = gathered(stage, options.gathering or Gathering(max_size=256))
-        return guarded(step, stage) if options.is_guarded else stage
+        return guarded(step, stage, put) if options.is_guarded else stage
 
     def _enrich(self, step: Step) -> Stage:
         reader = self._outside.reader(self._graph, step)

@@ -9,12 +9,11 @@ from typing import Any
 from ...runtime.errors import InputError
 from . import paths
 from .cached import cached
-from .chain import Stage
+from .chain import Put, Stage
 from .event import Batch, Event
 from .step import Step
 from .subjects import is_async, made, takes_event
 
-Put = Callable[[Event, Any], None]
 MOST_AT_ONCE = 64  # calls of an async function for the events of one batch
 
 
@@ -46,7 +45,7 @@ def each(step: Step, subject: Callable[..., Any], put: Put) -> Stage:
             for place in range(0, len(events), MOST_AT_ONCE):
                 await asyncio.gather(*(one(batch, event) for event in events[place : place + MOST_AT_ONCE]))
 
-        return Stage(name, stage_async, is_async=True)
+        return Stage(name, stage_async, is_async=True, put=put)
 
     def stage(batch: Batch) -> None:
         for event in batch.events:
@@ -55,7 +54,7 @@ def each(step: Step, subject: Callable[..., Any], put: Put) -> Stage:
             except Exception as error:  # noqa: BLE001 - as above
                 batch.fail(event, error, name)
 
-    return Stage(name, stage)
+    return Stage(name, stage, put=put)
 
 
 def _reading(step: Step, subject: Callable[..., Any]) -> Callable[[Event], Any] | None:
@@ -76,7 +75,9 @@ def putting(step: Step) -> Put:
     if step.kind == "check":
 
         def refuse(_: Event, verdict: Any) -> None:
-            if verdict is not None and verdict is not True:
+            if verdict is None or verdict is True:
+                return
+            if isinstance(verdict, str) or not verdict:
                 why = verdict if isinstance(verdict, str) else "the check said no"
                 raise InputError(f"{name} refused the request: {why}")
 

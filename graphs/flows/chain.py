@@ -7,20 +7,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .event import Batch
+from .event import Batch, Event
 
+Put = Callable[[Event, Any], None]
 # What it returns is awaited, when it is an async stage.
 Run = Callable[[Batch], Awaitable[None] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step ready to run; an async one needs an event loop. `close` gives back what it holds."""
+    """One step ready to run; an async one needs an event loop. `close` gives back what it holds.
+
+    `put(event, result)` lets a result count that the step did not come to itself.
+    """
 
     name: str
     run: Run
     is_async: bool = False
     close: Callable[[], Any] | None = None
+    put: Put | None = None
 
     @classmethod
     def of(cls, name: str, run: Any) -> Stage:
@@ -31,6 +36,7 @@ class Stage:
             run,
             inspect.iscoroutinefunction(run) if is_async is None else bool(is_async),
             getattr(run, "close", None),
+            getattr(run, "put_instead", None),
         )
 
 

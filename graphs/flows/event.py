@@ -32,11 +32,13 @@ class Event:
 
     Steps fill in the rest: `row` (one float64 a feature, NaN for null; `features` has them by name), `score` (a number,
     or one a class), `contributions` (one a feature, the base value last) and whatever they want to hand on in `values`.
-    `error` and `step` say what ended it, and where; `children` is what `flatten` made of it.
+    `error` and `step` say what ended it, and where; `children` is what `flatten` made of it; `is_dry` says that it only
+    asks what would be answered, so that nothing may be changed for it.
     """
 
     __slots__ = (
-        "body", "children", "contributions", "error", "id", "is_dropped", "model", "names", "origin", "row", "score",
+        "body", "children", "contributions", "error", "id", "is_dropped", "is_dry", "model", "names", "origin", "row",
+        "score",
         "step", "values",
     )  # fmt: skip
 
@@ -54,6 +56,7 @@ class Event:
         self.children: list[Event] | None = None
         self.is_dropped = False
         self.origin: Origin | None = None
+        self.is_dry = False
 
     @property
     def features(self) -> dict[str, float]:
@@ -65,6 +68,7 @@ class Event:
         twin = Event(dict(self.body), self.id)
         twin.names, twin.row, twin.score, twin.model = self.names, self.row, self.score, self.model
         twin.contributions, twin.values, twin.origin = self.contributions, dict(self.values), self.origin
+        twin.is_dry = self.is_dry
         return twin
 
     def take(self, twin: Event) -> None:
@@ -134,6 +138,21 @@ class Batch:
         """Goes on with these events only."""
         self.events = events
         self.rows = None
+
+    def forked(self) -> tuple[Batch, dict[int, Event]]:
+        """A batch of copies, and the event behind each, by the copy's `id()`."""
+        twins = [event.fork() for event in self.events]
+        batch = Batch(twins)
+        batch.rows = self.rows
+        return batch, {id(twin): event for twin, event in zip(twins, self.events, strict=True)}
+
+    def take_back(self, forked: Batch, back: Mapping[int, Event]) -> None:
+        """Becomes what its copies have become."""
+        for twin in forked.origins:
+            back[id(twin)].take(twin)
+        self.failed += [back[id(twin)] for twin in (*forked.lost, *forked.failed)]
+        self.events = [back.get(id(event), event) for event in forked.events]
+        self.rows = forked.rows
 
     def adopt(self, inner: Batch) -> None:
         """Notes as failed what failed in a part of the graph."""

@@ -76,8 +76,10 @@ class Flow:
     async def explain(self, batch: Batch) -> list[dict[str, Any]]:
         """Each event's score, contributions by feature and base value, in margin units: they add up to the margin.
 
-        Nothing reaches the tap: a question about a decision is not one.
+        Nothing reaches taps, queues and states: a question about a decision is not one.
         """
+        for event in batch.events:
+            event.is_dry = True
         await self.chain.run_async(batch)
         _raise_failure(batch)
         try:
@@ -138,7 +140,8 @@ class Flow:
             instead = self._rescue(error, event.body)
             if instead is not None:
                 return instead
-        error.add_note(f"in step {event.step!r} of {self.name!r}, given {shape(event.body)}")
+        if not getattr(error, "__notes__", None):  # one error may be that of several events
+            error.add_note(f"in step {event.step!r} of {self.name!r}, given {shape(event.body)}")
         raise error
 
 

@@ -9,17 +9,16 @@ from typing import Any
 
 from ...runtime.errors import EaglerayError, InputError
 from ...runtime.retries import Retries
-from .calls import Put, putting
-from .chain import Stage
+from .chain import Put, Stage
 from .event import Batch, Event
 from .step import Step
 from .step_options import NOTHING
 from .subjects import is_async
 
 
-def guarded(step: Step, stage: Stage) -> Stage:
-    """The stage with the step's retries, limit, fallback and handler around it."""
-    guard = _Guard(step, stage)
+def guarded(step: Step, stage: Stage, put: Put) -> Stage:
+    """The stage with the step's retries, limit, fallback and handler around it; `put` lets another result count."""
+    guard = _Guard(step, stage, put)
     if step.options.waits or stage.is_async or is_async(step.options.on_error) or is_async(step.options.fallback):
         return Stage(stage.name, guard.run_async, is_async=True, close=stage.close)
     return Stage(stage.name, guard.run, close=stage.close)
@@ -28,11 +27,10 @@ def guarded(step: Step, stage: Stage) -> Stage:
 class _Guard:
     """One step's guard."""
 
-    def __init__(self, step: Step, stage: Stage) -> None:
+    def __init__(self, step: Step, stage: Stage, put: Put) -> None:
         self._step = step
         self._stage = stage
-        # Features and scores have places of their own.
-        self._put: Put = getattr(stage.run, "put_instead", None) or (_pass if step.kind == "check" else putting(step))
+        self._put = put
         self._options = step.options
 
     def run(self, batch: Batch) -> None:
@@ -54,7 +52,8 @@ class _Guard:
         if limit_s is None:
             await self._plainly(batch)
             return
-        inner = Batch(batch.events)
+        # On copies: what is not waited for any more must not change an event that has gone on without it.
+        inner, back = batch.forked()
         try:
             async with asyncio.timeout(limit_s) as limit:
                 await self._plainly(inner)
@@ -62,11 +61,10 @@ class _Guard:
             if not limit.expired():
                 raise
             late = TimeoutError(f"no result within {limit_s:g} s; give it longer, or a fallback")
-            for event in inner.events:
-                if event.error is None:
-                    inner.fail(event, late, self._step.name)
-        batch.events, batch.rows = inner.events, inner.rows
-        batch.adopt(inner)
+            for event in batch.events:
+                batch.fail(event, late, self._step.name)
+            return
+        batch.take_back(inner, back)
 
     async def _plainly(self, batch: Batch) -> None:
         waiting = self._stage.run(batch)
@@ -85,7 +83,8 @@ class _Guard:
             inner = Batch(again)
             await self._limited(inner)
             batch.adopt(inner)
-        _keep_all(batch)
+            tried = {id(event) for event in again}
+            batch.keep([*(event for event in batch.events if id(event) not in tried), *inner.events])
 
     def _instead(self, event: Event) -> Any:
         """The result that counts in place of the failed one; NOTHING where the error stands."""
@@ -127,11 +126,7 @@ class _Guard:
         _keep_all(batch, [event for event, _ in found])
 
 
-def _pass(_: Event, __: Any) -> None:
-    """A check that is overruled."""
-
-
-def _keep_all(batch: Batch, back: Iterable[Event] = ()) -> None:
+def _keep_all(batch: Batch, back: Iterable[Event]) -> None:
     """The batch with the rescued events among the others, each once."""
     seen = {id(event): event for event in (*batch.events, *back) if event.error is None and not event.is_dropped}
     batch.keep(list(seen.values()))

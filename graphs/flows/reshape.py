@@ -28,13 +28,13 @@ def keep_stage(step: Step) -> Stage:
             await judged.run(batch)  # type: ignore[misc] # an async stage
             _keep(batch)
 
-        return Stage(step.name, keep_async, is_async=True)
+        return Stage(step.name, keep_async, is_async=True, put=put)
 
     def keep(batch: Batch) -> None:
         judged.run(batch)
         _keep(batch)
 
-    return Stage(step.name, keep)
+    return Stage(step.name, keep, put=put)
 
 
 def _keep(batch: Batch) -> None:
@@ -76,7 +76,7 @@ def _child(event: Event, item: Any, place: int, step: str) -> Event:
     if not isinstance(item, dict):
         raise InputError(f"item {place} of {step} is {type(item).__name__}; give dicts, each becomes a body")
     child = Event(item, str(item["id"]) if "id" in item else f"{event.id}-{place}")
-    child.values = dict(event.values)
+    child.values, child.is_dry = dict(event.values), event.is_dry
     if event.origin is not None:
         child.origin = replace(event.origin, part=f"{event.origin.part}/{place}")
     return child

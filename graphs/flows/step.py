@@ -139,6 +139,10 @@ class Step:
         return self._with(**changes)
 
     def _with(self, **changes: Any) -> Step:
+        if self.kind == "flatten" and StepOptions(**changes).is_guarded:
+            raise DefinitionError(
+                f"flatten {self.name!r} takes no {', '.join(changes)}: make the list in a step before"
+            )
         return replace(self, options=replace(self.options, **changes))
 
 

@@ -43,6 +43,8 @@ class Tapper:
         if self._thread is None:
             self._start()
         for event in batch.events:
+            if event.is_dry:
+                continue
             try:
                 self._queue.put_nowait(event.fork())
             except queue.Full:
