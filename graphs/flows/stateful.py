@@ -61,7 +61,8 @@ class Stateful:
             record = Record.of(stored)
             seen, before = record.tag, record.state
             made, is_new = self._worked(record, events)
-            if not is_new or (record.state == before and not record.results):
+            is_unchanged = not is_new or (record.state == before and not record.results)
+            if is_unchanged or events[0].is_dry:  # an explanation's events are all of them dry
                 _settle(batch, made, self._name)
                 continue
             ttl_ms = round(1000 * self._rule.ttl_s) if self._rule.ttl_s is not None else 0
