@@ -23,6 +23,7 @@ from eagleray.functions import (
     typer_services,
     typer_versions,
 )
+from eagleray.graphs import typer_graphs
 from eagleray.hub import typer_hub
 from eagleray.runtime import typer_secrets
 from eagleray.runtime.errors import EaglerayError
@@ -42,11 +43,13 @@ app = typer.Typer(
 
 # A group's file imports typer and nouns alone: what a command needs is loaded when it runs.
 app.add_typer(typer_hub.app, name="hub")
+app.add_typer(typer_graphs.app, name="graph")
 app.add_typer(typer_features.app, name="features")
 app.add_typer(typer_models.app, name="models")
 app.add_typer(typer_runs.app, name="runs")
 app.add_typer(typer_secrets.app, name="secret")
 app.command(context_settings=typer_run.HANDED_ON)(typer_run.run)
+app.command()(typer_graphs.test)
 app.command()(typer_serve.serve)
 typer_services.register(app)
 typer_versions.register(app)

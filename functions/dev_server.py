@@ -1,4 +1,4 @@
-"""A file's functions over HTTP in this process, loaded anew when the file is saved: for writing them.
+"""A file's functions and graphs over HTTP in this process, loaded anew when the file is saved: for writing them.
 
 A file that cannot be loaded leaves what was there before at work, and says so in one line.
 """
@@ -15,14 +15,15 @@ from typing import Any
 from ..runtime.asgi import Message, Receive, Send
 from ..runtime.bundle import is_local
 from ..runtime.errors import EaglerayError
+from .function import Function
 from .function_app import function_app
 from .http_app import HttpApp, HttpOptions
-from .loading import functions_of
+from .loading import servables_of
 from .problem import CONTENT_TYPE, Problem
 
 
 class DevServer:
-    """An ASGI application for "FILE.py" (all its functions) or "FILE.py:FN"; `say` is told what was loaded.
+    """An ASGI application for "FILE.py" (all its functions and graphs) or "FILE.py:FN"; `say` is told what was loaded.
 
     Raises what loading raises the first time; later a failure is only said.
     """
@@ -34,7 +35,7 @@ class DevServer:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The functions that are served."""
+        """The functions and graphs that are served."""
         return tuple(self._apps)
 
     @property
@@ -86,8 +87,12 @@ class DevServer:
 
 def _apps(target: str) -> dict[str, HttpApp]:
     made: dict[str, HttpApp] = {}
-    for found in functions_of(target):
-        made[found.spec.name] = function_app(found.callable, found.spec, HttpOptions(version="dev"))
+    http = HttpOptions(version="dev")
+    for found in servables_of(target):
+        if isinstance(found, Function):
+            made[found.spec.name] = function_app(found.callable, found.spec, http)
+        else:
+            made[found.name] = found.http_app(http)
     return made
 
 

@@ -12,6 +12,17 @@ from .function import Function, function
 
 if TYPE_CHECKING:
     from .deployed import Deployed
+    from .http_app import HttpApp, HttpOptions
+
+
+@runtime_checkable
+class Servable(Protocol):
+    """What makes an HTTP application of itself in this process, under its name: a serving graph."""
+
+    @property
+    def name(self) -> str: ...
+
+    def http_app(self, http: HttpOptions) -> HttpApp: ...
 
 
 @runtime_checkable
@@ -35,14 +46,22 @@ def load_deployable(target: str) -> Deployable:
     return found if _is_deployable(found) else _as_function(found, target)
 
 
-def functions_of(target: str) -> list[Function[..., Any]]:
-    """The function of "FILE:FN", or every decorated function that "FILE.py" defines; raises `InputError` for none."""
+def servables_of(target: str) -> list[Function[..., Any] | Servable]:
+    """The function or graph of "FILE:FN", or every graph and every decorated function that "FILE.py" defines; raises
+    `InputError` for none."""
     if not target.endswith(".py"):
-        return [load(target)]
+        named = _named(target)
+        return [named if _is_servable(named) else _as_function(named, target)]
     module = module_at(target)
-    found = [value for value in vars(module).values() if isinstance(value, Function) and _is_own(value, module)]
+    found = [
+        value
+        for value in vars(module).values()
+        if (isinstance(value, Function) and _is_own(value, module)) or _is_servable(value)
+    ]
     if not found:
-        raise InputError(f"{target} has no function decorated with @function: decorate one, or name one: {target}:FN")
+        raise InputError(
+            f"{target} has no graph, and no function decorated with @function: decorate one, or name one: {target}:FN"
+        )
     return found
 
 
@@ -54,7 +73,7 @@ def _named(target: str) -> Any:
     found = getattr(module, name, None)
     if found is None:
         known = [key for key, value in vars(module).items() if _is_own(value, module) or _is_deployable(value)]
-        raise NotFoundError(f"{place} has no function {name!r}{did_you_mean(name, known)}")
+        raise NotFoundError(f"{place} has no function or graph {name!r}{did_you_mean(name, known)}")
     return found
 
 
@@ -69,6 +88,10 @@ def _as_function(found: Any, target: str) -> Function[..., Any]:
 
 def _is_deployable(value: object) -> bool:
     return isinstance(value, Deployable) and not isinstance(value, type)
+
+
+def _is_servable(value: object) -> bool:
+    return isinstance(value, Servable) and not isinstance(value, type)
 
 
 def _is_own(value: object, module: ModuleType) -> bool:

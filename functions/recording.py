@@ -20,7 +20,7 @@ from .table_content import parquet, table_of
 
 R = TypeVar("R")
 LOG, ERROR = "log.txt", "error.txt"
-_OURS = tuple(str(Path(__file__).parents[1] / floor) for floor in ("runtime", "functions"))
+_OURS = tuple(str(Path(__file__).parents[1] / floor) for floor in ("runtime", "functions", "graphs"))
 _MOST_JSON = 1 << 20  # characters; what is longer is no small result
 
 

@@ -1,4 +1,4 @@
-"""`eagleray serve FILE[:FN]`: functions over HTTP in this process, loaded anew on every save."""
+"""`eagleray serve FILE[:FN]`: functions and graphs over HTTP in this process, loaded anew on every save."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 Target = Annotated[
-    str, typer.Argument(metavar="FILE[:FN]", help="For instance app.py (all its functions), or app.py:answer.")
+    str,
+    typer.Argument(metavar="FILE[:FN]", help="For instance app.py (all its functions and graphs), or app.py:answer."),
 ]
 
 
@@ -24,7 +25,7 @@ def serve(
     target: Target,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
 ) -> None:
-    """Serve a file's functions on this machine while you write them: no Ray, loaded anew on every save."""
+    """Serve a file's functions and graphs on this machine while you write them: no Ray, loaded anew on every save."""
     from ..runtime.errors import ServerUnavailable
     from .dev_server import DevServer
 

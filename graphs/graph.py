@@ -23,6 +23,7 @@ from .flows.subjects import is_async
 
 if TYPE_CHECKING:
     from ..featurestore.store import FeatureStore
+    from ..functions.http_app import HttpApp, HttpOptions
     from .pictures.svg import Picture
     from .serving.endpoint import Endpoint
 
@@ -199,6 +200,13 @@ class Graph:
 
         with Compiled.of(self, store=store, settings=settings) as compiled:
             return compiled.flow.test(body)
+
+    def http_app(self, http: HttpOptions) -> HttpApp:
+        """The graph as an ASGI application for this process; features are read from the environment's store."""
+        from .flows.compile import Compiled
+        from .serving.asgi import graph_app
+
+        return graph_app(Compiled.of(self), http)
 
     def deploy(
         self,

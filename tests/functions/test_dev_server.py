@@ -94,7 +94,7 @@ def test_one_function_or_none(app: Path) -> None:
     with pytest.raises(NotFoundError, match="did you mean 'plus'"):
         DevServer(f"{app}:plu", say=print)
     app.write_text("x = 1\n")
-    with pytest.raises(InputError, match="has no function decorated with @function"):
+    with pytest.raises(InputError, match="no function decorated with @function"):
         DevServer(str(app), say=print)
 
 
