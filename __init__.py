@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from eagleray.functions.model_registry import ModelRegistry
     from eagleray.functions.schedule import Schedule
     from eagleray.functions.tracked_run import TrackedRun
+    from eagleray.graphs.flows.event import Event
+    from eagleray.graphs.flows.step import Step
     from eagleray.graphs.graph import Graph
     from eagleray.graphs.monitoring.action import Action
     from eagleray.graphs.monitoring.alert import Alert
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         Fenced,
         HubItemNotFound,
         InputError,
+        LogFull,
         ModelMismatch,
         ModelNotFound,
         NotFoundError,
@@ -66,6 +69,7 @@ __all__ = [
     "EaglerayError",
     "Endpoint",
     "Entity",
+    "Event",
     "FeatureNotFound",
     "FeatureSet",
     "FeatureSetNotFound",
@@ -78,6 +82,7 @@ __all__ = [
     "HubItemNotFound",
     "InputError",
     "Job",
+    "LogFull",
     "Model",
     "ModelMismatch",
     "ModelNotFound",
@@ -93,6 +98,7 @@ __all__ = [
     "Secret",
     "ServerUnavailable",
     "Settings",
+    "Step",
     "StorageError",
     "Timing",
     "TrackedRun",
@@ -117,6 +123,7 @@ _HOMES = {
     "EaglerayError": "eagleray.runtime.errors",
     "Endpoint": "eagleray.graphs.serving.endpoint",
     "Entity": "eagleray.featurestore.definitions.entity",
+    "Event": "eagleray.graphs.flows.event",
     "FeatureNotFound": "eagleray.runtime.errors",
     "FeatureSet": "eagleray.featurestore.definitions.feature_set",
     "FeatureSetNotFound": "eagleray.runtime.errors",
@@ -129,6 +136,7 @@ _HOMES = {
     "HubItemNotFound": "eagleray.runtime.errors",
     "InputError": "eagleray.runtime.errors",
     "Job": "eagleray.functions.job",
+    "LogFull": "eagleray.runtime.errors",
     "Model": "eagleray.functions.model",
     "ModelMismatch": "eagleray.runtime.errors",
     "ModelNotFound": "eagleray.runtime.errors",
@@ -144,6 +152,7 @@ _HOMES = {
     "Secret": "eagleray.runtime.secret",
     "ServerUnavailable": "eagleray.runtime.errors",
     "Settings": "eagleray.runtime.settings",
+    "Step": "eagleray.graphs.flows.step",
     "StorageError": "eagleray.runtime.errors",
     "Timing": "eagleray.runtime.schedule",
     "TrackedRun": "eagleray.functions.tracked_run",

@@ -71,6 +71,10 @@ class Graph:
         self._steps += made
         return self
 
+    def step(self, function: Callable[..., Any], *, name: str | None = None) -> Step:
+        """A function or class as a step, for what `to` does not say: `g.to(g.step(look_up).retry(3).timeout(2))`."""
+        return Step.calling(function, name=name)
+
     def check(self, rule: Callable[..., Any], *, name: str | None = None) -> Step:
         """A rule that refuses a request by raising `InputError`, or by returning False or a text that says why."""
         return Step.calling(rule, kind="check", name=name)
