@@ -141,13 +141,18 @@ class LightGBMBooster:
         """The booster as LightGBM's text."""
         return self._data
 
-    def margins(self, rows: Rows) -> npt.NDArray[np.floating]:
+    @property
+    def live(self) -> Any:
+        """LightGBM's own object, loaded now if it is not yet."""
+        return self._live or self._load()
+
+    def margins(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """One margin a row."""
         live = self._live or self._load()
         out: npt.NDArray[np.floating] = live.predict(rows, raw_score=True, num_threads=1)
         return out
 
-    def contributions(self, rows: Rows) -> npt.NDArray[np.floating]:
+    def contributions(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """TreeSHAP (Lundberg 2018), the last column the base value."""
         live = self._live or self._load()
         out: npt.NDArray[np.floating] = live.predict(rows, pred_contrib=True, num_threads=1)

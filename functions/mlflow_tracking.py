@@ -99,7 +99,11 @@ class MLflowTracker:
 
     def fetch(self, version: Version) -> Path:
         """The version's own folder where it is on this machine, else a downloaded copy."""
-        address = urlparse(version.source)
+        source = version.source
+        with translated(self._settings):
+            if source.startswith("models:/m-"):  # what plain MLflow logs is kept outside of the run
+                source = self._client.get_logged_model(source.removeprefix("models:/")).artifact_location
+        address = urlparse(source)
         if address.scheme in ("", "file"):
             return Path(unquote(address.path))
         with translated(self._settings):
@@ -108,9 +112,7 @@ class MLflowTracker:
             cache = self._settings.home / "models" / version.name / version.version
             cache.mkdir(parents=True, exist_ok=True)
             return Path(
-                download_artifacts(
-                    artifact_uri=version.source, dst_path=str(cache), tracking_uri=self._settings.tracking
-                )
+                download_artifacts(artifact_uri=source, dst_path=str(cache), tracking_uri=self._settings.tracking)
             )
 
     @property

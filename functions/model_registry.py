@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import tempfile
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..runtime.errors import InputError, ModelNotFound, NotFoundError, did_you_mean
 from ..runtime.settings import Settings
@@ -60,6 +62,20 @@ class ModelRegistry:
         """The model at `models:/NAME@ALIAS`, `models:/NAME/3` or `models:/NAME`; raises `ModelNotFound`."""
         found = self.find(uri)
         return replace(Model.load(self._tracker.fetch(found)), name=found.name, version=found.version)
+
+    def predictor(self, uri: str, features: Sequence[str] = ()) -> Any:
+        """Like `load`, also for XGBoost and LightGBM models that plain MLflow has logged.
+
+        `features` names the columns of a model that does not; raises `DefinitionError` for one stored as a pickle.
+        """
+        found = self.find(uri)
+        folder = self._tracker.fetch(found)
+        # XGBoost's own JSON would be called model.json too.
+        if any(folder.glob("member-*")) or not (folder / "MLmodel").exists():
+            return replace(Model.load(folder), name=found.name, version=found.version)
+        from .mlflow_predictor import stored
+
+        return stored(folder, features, name=found.name, version=found.version)
 
     def folder(self, uri: str) -> Path:
         """The folder of that model, for `Model.load` where MLflow should not be loaded."""

@@ -133,6 +133,11 @@ class XGBoostBooster:
         """The booster as UBJSON."""
         return self._data
 
+    @property
+    def live(self) -> Any:
+        """XGBoost's own object, loaded now if it is not yet."""
+        return self._live or self._load()
+
     def margins(self, rows: Rows) -> npt.NDArray[np.floating]:
         """One margin a row, read from the array in place."""
         live = self._live or self._load()

@@ -14,8 +14,8 @@ from .flows.aiohttp_remote import RemoteCall
 from .flows.check import check_name, check_state, check_steps
 from .flows.choices import Named, Weighted
 from .flows.paths import check_path
-from .flows.ports import Predictor, TapSource, Vector
-from .flows.predictors import check_model
+from .flows.ports import TapSource, Vector
+from .flows.predictors import declared
 from .flows.routes import OTHERWISE, THEN
 from .flows.step import Step, numbered, walk
 from .flows.step_options import StateRule, StepOptions
@@ -85,13 +85,25 @@ class Graph:
             raise DefinitionError(f"{self.name}: cannot enrich with {vector!r}; give a FeatureVector")
         return Step("enrich", name or "enrich", vector, options=StepOptions(defaults=tuple((defaults or {}).items())))
 
-    def predict(self, model: str | Predictor, *, cpus: float = 0.0, gpu: float = 0.0, name: str | None = None) -> Step:
+    def predict(
+        self,
+        model: Any,
+        *,
+        features: Sequence[str] = (),
+        cpus: float = 0.0,
+        gpu: float = 0.0,
+        name: str | None = None,
+    ) -> Step:
         """Scores the features (or, without enrich, the body's fields of the model's names).
 
-        `model` is a model or its address, like "models:/fraud@champion", which is looked up at `deploy`.
+        `model` is a `Model`, one of XGBoost, LightGBM or scikit-learn, a loaded `mlflow.pyfunc` model, or an address
+        like "models:/fraud@champion", which is looked up at `deploy`; `features` names, in order, what a model takes
+        that does not know it. The score is the probability of the positive class, one probability a class where
+        there are more, or the value. Raises `DefinitionError`.
         """
-        check_model(self.name, model)
-        return Step("predict", name or "predict", model, Resources(cpus=cpus, gpu=gpu))
+        names = tuple(features) if not isinstance(features, str) else ()
+        found = declared(self.name, model, features)
+        return Step("predict", name or "predict", found, Resources(cpus=cpus, gpu=gpu), names)
 
     def explain(self, *, name: str | None = None) -> Step:
         """Adds each feature's contribution to every answer; POST /<graph>/explain needs no such step."""

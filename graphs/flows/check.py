@@ -75,6 +75,12 @@ def _check_order(graph: str, step: Step, earlier: Sequence[Step], before: Sequen
         raise DefinitionError(f"{graph}: enrich {step.name!r} comes after predict, which needs it; put it before")
     if step.kind == "explain" and not any(other.kind == "predict" for other in walk(before)):
         raise DefinitionError(f"{graph}: explain needs a prediction to explain; put predict before it")
+    silent = [other for other in before if other.kind == "predict" and not getattr(other.subject, "explains", True)]
+    if step.kind == "explain" and silent:
+        raise DefinitionError(
+            f"{graph}: the score of {silent[0].name!r} has no exact contributions; explain is for boosted trees and "
+            "linear models of one score"
+        )
 
 
 def _check_features(graph: str, step: Step, before: Sequence[Step]) -> None:

@@ -36,7 +36,7 @@ def _resolved(steps: tuple[Step, ...], settings: Settings | None) -> tuple[Step,
     for step in steps:
         found = step
         if step.kind == "predict":
-            found = replace(step, subject=predictor(step.subject, settings))
+            found = replace(step, subject=predictor(step.subject, settings, step.fields))
         made.append(replace(found, routes=tuple((way, _resolved(route, settings)) for way, route in step.routes)))
     return tuple(made)
 
@@ -129,7 +129,8 @@ def modules(steps: tuple[Step, ...], *others: Any) -> tuple[str, ...]:
     """The user's own modules that the steps need, to travel with them."""
     subjects = [step.subject for step in walk(steps) if step.subject is not None]
     handlers = [one for step in walk(steps) for one in (step.options.on_error, step.options.fallback) if callable(one)]
-    used = [item for item in (*subjects, *handlers, *others) if item is not None]
+    carried = [one for subject in subjects for one in getattr(subject, "carries", ())]
+    used = [item for item in (*subjects, *carried, *handlers, *others) if item is not None]
     return tuple(sorted({name for item in used for name in _modules_of(item)}))
 
 

@@ -81,7 +81,10 @@ class Predict:
         jointly(batch, self._name, self._work)
 
     def put_instead(self, event: Event, score: Any) -> None:
-        """Takes a number for the score."""
+        """Takes a number for the score, or one a class."""
+        if isinstance(score, list | tuple) and score and all(isinstance(one, int | float) for one in score):
+            event.score = [float(one) for one in score]
+            return
         if not isinstance(score, int | float):
             raise TypeError(f"step {self._name!r} falls back to {type(score).__name__}; give a score, a number")
         event.score = float(score)

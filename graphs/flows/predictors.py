@@ -1,28 +1,58 @@
-"""What a predict step is given, as something that predicts: a model, or the address of one."""
+"""What a predict step is given, as something that predicts: a model of any library, or the address of one.
+
+The library is told by the name of the type's module, so that none is imported that the user has not.
+"""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Sequence
 from typing import Any
 
 from ...runtime.errors import DefinitionError
 from ...runtime.settings import Settings
 from .ports import Predictor
 
+_LIBRARIES = ("xgboost", "lightgbm", "sklearn", "mlflow")
 
-def check_model(graph: str, model: Any) -> None:
-    """Raises `DefinitionError` for what is no model."""
+
+def declared(graph: str, model: Any, features: Sequence[str] = ()) -> Any:
+    """An address as it is, a model as a `Predictor`; raises `DefinitionError` for what is neither."""
+    if isinstance(features, str):
+        raise DefinitionError(f"{graph}: features={features!r}: give the names in a list, in the model's order")
     if isinstance(model, str):
         if not model.startswith("models:/"):
             raise DefinitionError(f"{graph}: no model address {model!r}; write 'models:/NAME@ALIAS'")
-    elif not (hasattr(model, "features") and hasattr(model, "predict")):
-        raise DefinitionError(f"{graph}: {model!r} is no model; give a Model or 'models:/NAME@ALIAS'")
+        return model
+    library = _library(type(model))
+    if not library and hasattr(model, "features") and hasattr(model, "predict"):
+        if features and tuple(features) != tuple(model.features):
+            raise DefinitionError(
+                f"{graph}: the model knows its features: {tuple(model.features)}; leave features= out"
+            )
+        return model
+    if not library and not hasattr(model, "predict"):
+        raise DefinitionError(f"{graph}: {model!r} is no model; give a model or 'models:/NAME@ALIAS'")
+    # What has a predict of its own is taken to predict in scikit-learn's manner, as most libraries do.
+    adapter = importlib.import_module(f"...functions.{library or 'sklearn'}_predictor", __package__)
+    try:
+        return adapter.predictor(model, features)
+    except DefinitionError as error:
+        raise DefinitionError(f"{graph}: {error}") from None
 
 
-def predictor(model: Any, settings: Settings | None) -> Predictor:
-    """The model itself, looked up where it is an address; raises `ModelNotFound`."""
+def predictor(model: Any, settings: Settings | None, features: Sequence[str] = ()) -> Predictor:
+    """The model itself, looked up where it is an address; raises `ModelNotFound`, `DefinitionError`."""
     if not isinstance(model, str):
         found: Predictor = model
         return found
     from ...functions.model_registry import ModelRegistry
 
-    return ModelRegistry(settings or Settings.from_env()).load(model)
+    made: Predictor = ModelRegistry(settings or Settings.from_env()).predictor(model, features)
+    return made
+
+
+def _library(kind: type) -> str:
+    """The first library among the type and what it derives from; empty for none."""
+    modules = (parent.__module__.partition(".")[0] for parent in kind.__mro__)
+    return next((name for name in modules if name in _LIBRARIES), "")

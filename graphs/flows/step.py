@@ -40,7 +40,7 @@ class Step:
 
     The subject is a function or class, a vector (enrich), a model or its address (predict), a rule that chooses a way
     (router), or None. `routes` are the ways of a branch, router or parallel step, `fields` the names a respond step
-    selects. The methods give changed copies.
+    selects, or those of a model's features. The methods give changed copies.
     """
 
     kind: Kind
