@@ -68,6 +68,11 @@ class Model:
         out: npt.NDArray[np.float64] = np.where(margins >= 0, 1.0, small) / (1.0 + small)
         return out
 
+    @property
+    def link(self) -> str:
+        """What makes a prediction of a margin: "logit" in classification, "identity" in regression."""
+        return "identity" if self.task == "regression" else "logit"
+
     def margins(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """One margin a row, the members' weighted mean: log-odds in classification."""
         checked = self._checked(rows)

@@ -15,7 +15,7 @@ from .flows.check import check_name, check_state, check_steps
 from .flows.choices import Named, Weighted
 from .flows.paths import check_path
 from .flows.ports import TapSource, Vector
-from .flows.predictors import declared
+from .flows.predictors import declared, declared_together
 from .flows.routes import OTHERWISE, THEN
 from .flows.step import Step, numbered, walk
 from .flows.step_options import StateRule, StepOptions
@@ -104,6 +104,23 @@ class Graph:
         names = tuple(features) if not isinstance(features, str) else ()
         found = declared(self.name, model, features)
         return Step("predict", name or "predict", found, Resources(cpus=cpus, gpu=gpu), names)
+
+    def ensemble(
+        self,
+        models: Mapping[str, Any],
+        *,
+        combine: Any = "mean",
+        weights: Mapping[str, float] | None = None,
+        name: str = "ensemble",
+    ) -> Step:
+        """Scores with several models, given like `predict`'s; takes the features of all of them.
+
+        `combine` is "mean", "median", "max", "vote" (the share of models at or above 0.5; of classes, the share that
+        puts each first), "margins" (their mean, before the common link: this one can be explained) or a function of
+        the matrix, n x models, that gives n scores. Each model's own are in `event.values["scores"]`:
+        `respond("scores")`. Raises `DefinitionError`.
+        """
+        return Step("predict", name, declared_together(self.name, models, combine, weights))
 
     def explain(self, *, name: str | None = None) -> Step:
         """Adds each feature's contribution to every answer; POST /<graph>/explain needs no such step."""

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Self
 from ...runtime.bundle import content_hash, local_modules
 from ...runtime.settings import Settings
 from .check import check_fit, check_steps
+from .ensemble import Ensemble
 from .flow import Flow
+from .learned import learned
 from .outside import Outside
 from .ports import Reader, TapSource
 from .predictors import predictor
 from .states import MemoryStates
 from .step import Declared, Step, walk
+from .subjects import takes_event
 
 if TYPE_CHECKING:
     from ...featurestore.store import FeatureStore
@@ -26,19 +29,31 @@ def resolved(graph: Declared, settings: Settings | None) -> tuple[Step, ...]:
 
     Raises `ModelNotFound`, `ModelMismatch`.
     """
-    steps = _resolved(graph.steps, settings)
+    steps = _resolved(graph.steps, settings, _ask_scores(graph.steps))
     check_steps(graph.name, steps)
     return steps
 
 
-def _resolved(steps: tuple[Step, ...], settings: Settings | None) -> tuple[Step, ...]:
+def _resolved(steps: tuple[Step, ...], settings: Settings | None, ask_scores: bool) -> tuple[Step, ...]:
     made = []
     for step in steps:
         found = step
         if step.kind == "predict":
-            found = replace(step, subject=predictor(step.subject, settings, step.fields))
-        made.append(replace(found, routes=tuple((way, _resolved(route, settings)) for way, route in step.routes)))
+            model = predictor(step.subject, settings, step.fields)
+            found = replace(step, subject=model.telling() if ask_scores and isinstance(model, Ensemble) else model)
+        routes = tuple((way, _resolved(route, settings, ask_scores)) for way, route in step.routes)
+        made.append(replace(found, routes=routes))
     return tuple(made)
+
+
+def _ask_scores(steps: tuple[Step, ...]) -> bool:
+    """True where somebody may look at the scores of an ensemble's members: those who see the event's values."""
+    for step in walk(steps):
+        if step.kind == "respond" and "scores" in step.fields:
+            return True
+        if step.kind not in ("enrich", "predict") and callable(step.subject) and takes_event(step.subject):
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +167,8 @@ def _subject(step: Step) -> str:
     if subject is None:
         return ""
     if step.kind == "predict":
-        content = getattr(subject, "content", None)
         told = f"{getattr(subject, 'name', '')}:{getattr(subject, 'version', '')}:{subject.features}"
-        return f"{told}:{content() if callable(content) else _weights(subject)}"
+        return f"{told}:{learned(subject)}"
     if step.kind == "enrich":
         return f"{subject!r}:{[content_hash(function) for function, _ in getattr(subject, '_on_demand', ())]}"
     return _code(subject)
@@ -168,11 +182,3 @@ def _code(item: Any) -> str:
     if callable(called):
         return f"{content_hash(called)}:{item.default}"
     return repr(item) if not callable(item) else content_hash(type(item))
-
-
-def _weights(model: Any) -> str:
-    """What a model has learned, as text to hash: a model may be trained again under the same name and version."""
-    members = getattr(model, "members", None)
-    if members is None:
-        return content_hash(type(model))
-    return repr([(m.learner, m.weight, hashlib.sha256(m.booster.data).hexdigest()) for m in members])

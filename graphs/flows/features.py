@@ -9,6 +9,7 @@ import numpy as np
 
 from ...runtime.errors import EaglerayError, InputError
 from .check import check_features
+from .ensemble import Ensemble
 from .event import Batch, Event
 from .ports import Floats, Predictor, Reader
 
@@ -92,7 +93,14 @@ class Predict:
     def _work(self, events: list[Event], rows: Floats | None) -> Floats:
         found = self._rows.of(events, rows)
         model = self._model
-        for event, score in zip(events, model.predict(found).tolist(), strict=True):
+        if isinstance(model, Ensemble) and model.tells:
+            matrix = model.matrix(found)
+            scores = model.combined(matrix)
+            for event, said in zip(events, matrix.tolist(), strict=True):
+                event.values["scores"] = dict(zip(model.names, said, strict=True))
+        else:
+            scores = model.predict(found)
+        for event, score in zip(events, scores.tolist(), strict=True):
             event.score = score
             event.model = model
         return found

@@ -15,7 +15,7 @@ from .event import Batch, Body, Event
 from .features import contributions
 from .outside import Outside
 from .ports import Predictor
-from .step import Step
+from .step import Step, walk
 
 Answers = list[Any]
 
@@ -82,10 +82,9 @@ class Flow:
             event.is_dry = True
         await self.chain.run_async(batch)
         _raise_failure(batch)
-        try:
-            found = contributions(batch.events)
-        except InputError:
-            raise InputError(f"{self.name} predicts nothing, so there is nothing to explain") from None
+        if not any(step.kind == "predict" for step in walk(self.steps)):
+            raise InputError(f"{self.name} predicts nothing, so there is nothing to explain")
+        found = contributions(batch.events)
         return [
             {
                 "id": event.id,

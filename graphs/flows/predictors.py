@@ -6,11 +6,12 @@ The library is told by the name of the type's module, so that none is imported t
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...runtime.errors import DefinitionError
 from ...runtime.settings import Settings
+from .ensemble import Ensemble, Members
 from .ports import Predictor
 
 _LIBRARIES = ("xgboost", "lightgbm", "sklearn", "mlflow")
@@ -41,8 +42,23 @@ def declared(graph: str, model: Any, features: Sequence[str] = ()) -> Any:
         raise DefinitionError(f"{graph}: {error}") from None
 
 
+def declared_together(graph: str, models: Mapping[str, Any], combine: Any, weights: Any) -> Members | Ensemble:
+    """An ensemble of models, or `Members` while one is only an address; raises `DefinitionError`."""
+    try:
+        members = Members.of(
+            {name: declared(graph, model) for name, model in models.items()}, combine=combine, weights=weights
+        )
+        if any(isinstance(model, str) for _, model in members.models):
+            return members
+        return members.ready(lambda model: model)
+    except DefinitionError as error:
+        raise DefinitionError(f"{graph}: {error}") from None
+
+
 def predictor(model: Any, settings: Settings | None, features: Sequence[str] = ()) -> Predictor:
     """The model itself, looked up where it is an address; raises `ModelNotFound`, `DefinitionError`."""
+    if isinstance(model, Members):
+        return model.ready(lambda one: predictor(one, settings))
     if not isinstance(model, str):
         found: Predictor = model
         return found

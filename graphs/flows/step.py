@@ -147,7 +147,7 @@ class Step:
 
 
 # Names that nobody chose, so that a number tells two of them apart.
-_UNCHOSEN = ("lambda", "enrich", "predict", "explain", "router", "parallel", "remote")
+_UNCHOSEN = ("lambda", "enrich", "predict", "ensemble", "explain", "router", "parallel", "remote")
 
 
 def numbered(steps: Sequence[Step], taken: set[str]) -> tuple[Step, ...]:
