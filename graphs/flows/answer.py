@@ -24,22 +24,24 @@ def answering(steps: Sequence[Step]) -> Callable[[Event], dict[str, Any]]:
     is_whole = not (predicts or fields or function)
     wants_event = function is not None and takes_event(function)
 
+    def whole(event: Event) -> dict[str, Any]:
+        return {"id": event.id, **event.body}
+
     def answer(event: Event) -> dict[str, Any]:
-        if is_whole:
-            return {"id": event.id, **event.body}
-        values = event.values
         found: dict[str, Any] = {"id": event.id}
         if predicts:
             found["score"] = event.score
         if event.contributions is not None:
-            found |= {key: values[key] for key in ("contributions", "base_value")}
-        for field in fields:
-            found[field] = values[field] if field in values else event.body.get(field)
+            found |= {key: event.values[key] for key in ("contributions", "base_value")}
+        if fields:
+            values, body = event.values, event.body
+            for field in fields:
+                found[field] = values[field] if field in values else body.get(field)
         if function is not None:
             found |= function(event if wants_event else event.body)
         return found
 
-    return answer
+    return whole if is_whole else answer
 
 
 def shape(body: Any) -> str:

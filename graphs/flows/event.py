@@ -27,6 +27,15 @@ class Origin:
     part: str = ""
 
 
+class _Values:
+    """A dict of the event's own, made when it is first asked for; from then on it is the event's attribute."""
+
+    def __get__(self, event: Event, owner: type) -> Body:
+        made: Body = {}
+        event.values = made
+        return made
+
+
 class Event:
     """One request: `body` is what came in, `id` names it in answers, taps and labels.
 
@@ -36,27 +45,26 @@ class Event:
     asks what would be answered, so that nothing may be changed for it.
     """
 
-    __slots__ = (
-        "body", "children", "contributions", "error", "id", "is_dropped", "is_dry", "model", "names", "origin", "row",
-        "score",
-        "step", "values",
-    )  # fmt: skip
+    # What a request leaves as it was costs it nothing: the class holds it for all.
+    names: tuple[str, ...] = ()
+    row: NDArray[np.float64] | None = None
+    score: Score | None = None
+    contributions: NDArray[np.float64] | None = None
+    model: Predictor | None = None
+    error: Exception | None = None
+    step = ""
+    children: list[Event] | None = None
+    is_dropped = False
+    origin: Origin | None = None
+    is_dry = False
+    if TYPE_CHECKING:
+        values: Body
+    else:
+        values = _Values()
 
     def __init__(self, body: Body, id: str) -> None:  # noqa: A002 - the word users know it by
         self.body = body
         self.id = id
-        self.names: tuple[str, ...] = ()
-        self.row: NDArray[np.float64] | None = None
-        self.score: Score | None = None
-        self.contributions: NDArray[np.float64] | None = None
-        self.values: Body = {}
-        self.model: Predictor | None = None
-        self.error: Exception | None = None
-        self.step = ""
-        self.children: list[Event] | None = None
-        self.is_dropped = False
-        self.origin: Origin | None = None
-        self.is_dry = False
 
     @property
     def features(self) -> dict[str, float]:
@@ -73,8 +81,8 @@ class Event:
 
     def take(self, twin: Event) -> None:
         """Becomes what its fork has become."""
-        for name in Event.__slots__:
-            setattr(self, name, getattr(twin, name))
+        vars(self).clear()
+        vars(self).update(vars(twin))
 
     def failure(self) -> Event | None:
         """The event itself where an error ended it, or the first such one among its children."""
@@ -93,24 +101,26 @@ class Batch:
     were read. `failed` are those that the step at work has failed on, `lost` those of the steps before.
     """
 
-    __slots__ = ("events", "failed", "lost", "origins", "rows")
+    rows: NDArray[np.float64] | None = None
+    lost: tuple[Event, ...] = ()
 
     def __init__(self, events: list[Event]) -> None:
         self.events = events
         self.origins = events
-        self.rows: NDArray[np.float64] | None = None
         self.failed: list[Event] = []
-        self.lost: list[Event] = []
 
     @classmethod
     def of(cls, bodies: Sequence[Mapping[str, Any]], request_id: str) -> Batch:
         """An event a body: its own "id" names it, else the request's id (with its place when there are several)."""
-        many = len(bodies) > 1
+        if len(bodies) == 1:
+            body = bodies[0]
+            name = str(body["id"]) if "id" in body else request_id
+            return cls([Event(body if type(body) is dict else dict(body), name)])
         return cls(
             [
                 Event(
                     body if type(body) is dict else dict(body),
-                    str(body["id"]) if "id" in body else f"{request_id}-{place}" if many else request_id,
+                    str(body["id"]) if "id" in body else f"{request_id}-{place}",
                 )
                 for place, body in enumerate(bodies)
             ]
@@ -130,7 +140,7 @@ class Batch:
 
     def drop_failed(self) -> None:
         """Takes the failed ones out."""
-        self.lost += self.failed
+        self.lost += tuple(self.failed)
         self.failed = []
         self.keep([event for event in self.events if event.error is None])
 

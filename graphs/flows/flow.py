@@ -113,12 +113,13 @@ class Flow:
             return error
 
     def _answers(self, batch: Batch) -> Answers:
-        answers = [self._answer(event) for event in batch.origins]
+        origins = batch.origins
+        answers = [self._answer(origins[0])] if len(origins) == 1 else [self._answer(event) for event in origins]
         tap = self._tap
         if tap is not None:
             now_us = time.time_ns() // 1_000
             moment_us = self._moment_us
-            for event in batch.origins:
+            for event in origins:
                 if event.model is self.model and event.row is not None and isinstance(event.score, float):
                     tap.put(event.id, event.row, event.score, now_us if moment_us is None else moment_us(event.body))
         return answers
