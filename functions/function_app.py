@@ -13,8 +13,9 @@ from urllib.parse import parse_qs
 from ..runtime.call_options import CallOptions
 from ..runtime.errors import InputError
 from ..runtime.stateful import Stateful
+from .arrow_stream import from_stream, to_stream
 from .content_types import ARROW, JSON
-from .frames import arrow, kind_of
+from .frames import kind_of
 from .http_app import Events, Exchange, HttpApp, HttpFace, HttpOptions, Reply
 from .openapi import document, operation
 from .pydantic_signature import Arguments, Signature
@@ -82,7 +83,7 @@ class _Routes:
         args, kwargs = self._arguments(body, exchange)
         result = await self._runner.call(args, kwargs)
         if ARROW in exchange.header(b"accept") and kind_of(type(result)) is not None:
-            return ARROW, _to_stream(result)
+            return ARROW, to_stream(result)
         return JSON, self._signature.dump_json(result)
 
     async def stream(self, body: bytes, exchange: Exchange) -> Events:
@@ -96,7 +97,7 @@ class _Routes:
         if not self._frame:
             raise InputError(f"{self._signature.name} takes no table: send its arguments as a JSON object")
         query = parse_qs(exchange.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-        return self._signature.parse_texts(query, **{self._frame: _from_stream(body)})
+        return self._signature.parse_texts(query, **{self._frame: from_stream(body)})
 
     async def _written(self, values: AsyncGenerator[Any, None]) -> AsyncGenerator[bytes, None]:
         async with aclosing(values):  # also when the client has left
@@ -118,24 +119,3 @@ async def _threaded(values: Iterator[Any]) -> AsyncGenerator[Any, None]:
         close = getattr(values, "close", None)
         if close is not None:
             close()
-
-
-def _from_stream(body: bytes) -> Any:
-    import pyarrow as pa
-
-    try:
-        with pa.ipc.open_stream(body) as stream:
-            return stream.read_all()
-    except pa.ArrowInvalid as error:
-        raise InputError(f"the body is no Arrow IPC stream ({error}): send one, or JSON") from None
-
-
-def _to_stream(table: Any) -> bytes:
-    import pyarrow as pa
-
-    found = arrow(table)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, found.schema) as stream:
-        stream.write_table(found)
-    whole: bytes = sink.getvalue().to_pybytes()
-    return whole

@@ -123,8 +123,9 @@ class GrpcApp:
         """Made at the first call: a service that is only asked over HTTP loads nothing for it."""
         from .grpc_introspection import introspection_rpcs
         from .protobuf_calls import functions_rpcs
+        from .protobuf_inference import inference_rpcs
 
-        return {**functions_rpcs(), **introspection_rpcs()}
+        return {**functions_rpcs(), **inference_rpcs(), **introspection_rpcs()}
 
 
 class _Body:

@@ -66,10 +66,12 @@ class Status:
 
 
 def _detail(body: bytes) -> str:
-    """A problem document in one line, with its step; any other body is not shown."""
+    """A problem document (or an error of the inference protocol) in one line, with its step; others are not shown."""
     try:
         problem = orjson.loads(body)
         step = problem.get("step")
+        if "error" in problem:
+            return str(problem["error"])
         return f"{problem['detail']}{f' (step {step})' if step else ''}"
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return ""

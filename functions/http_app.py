@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -32,18 +33,24 @@ MAX_BODY_BYTES = 4 << 20
 MAX_IN_FLIGHT = 1000
 _ID_BYTES = 128
 _CLOCK_DIGITS = 20  # int() refuses endless ones, and takes its time for long ones
-_OPEN = ("/health", "/ready")  # what watches a service asks without a key
+_OPEN = frozenset(("/health", "/ready"))  # what watches a service asks without a key
+_METRICS = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class Exchange:
-    """One request as a handler sees it; `step` is set to name what runs or failed."""
+    """One request as a handler sees it; it sets `step` to what runs or failed, and `headers` the answer has besides.
 
-    __slots__ = ("request_id", "scope", "step")
+    `route` is the path below the service's name.
+    """
+
+    __slots__ = ("headers", "request_id", "route", "scope", "step")
 
     def __init__(self, scope: Message, request_id: str) -> None:
         self.scope = scope
         self.request_id = request_id
+        self.route = ""
         self.step = ""
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def header(self, wanted: bytes) -> bytes:
         """A request header by its lower-case name; empty where it is not there."""
@@ -65,6 +72,11 @@ Reply = tuple[bytes, bytes]
 """Content type and body."""
 Handler = Callable[[bytes, Exchange], Awaitable[Reply | Events]]
 """Answers the body of a POST; what it raises becomes a problem document."""
+
+
+def problem_reply(problem: Problem, exchange: Exchange) -> Reply:
+    """An error as most routes tell it: a problem document."""
+    return CONTENT_TYPE, problem.body(exchange.request_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +103,18 @@ class HttpOptions:
 
 @dataclass(frozen=True, slots=True)
 class HttpFace:
-    """What is served: handlers by route below the service's name ("" is the name itself), and its description."""
+    """What is served: handlers by route below the service's name ("" is the name itself), and its description.
+
+    `pages` answer GET at routes besides those that every service has; those of `open_pages` need no key. `tell` gives
+    an error as the route's protocol has it.
+    """
 
     name: str
     posts: Mapping[str, Handler]
     spec: Mapping[str, Any]
+    pages: Mapping[str, Callable[[], Reply]] = field(default_factory=dict)
+    open_pages: frozenset[str] = frozenset()
+    tell: Callable[[Problem, Exchange], Reply] = problem_reply
     options: HttpOptions = field(default_factory=HttpOptions)
     close: Callable[[], None] = lambda: None
 
@@ -116,12 +135,15 @@ class HttpApp:
         self._metrics = HttpMetrics(face.name, version)
         self._log = AccessLog(face.name, version) if face.options.access_log else None
         self._own = [(VERSION_HEADER.encode(), version.encode())] if version else []
-        self._pages = {
+        self._open = face.open_pages | _OPEN
+        pages = {
             "/health": (JSON, b'{"status":"alive"}'),
             "/ready": (JSON, orjson.dumps({"status": "ready", "name": face.name, "version": version})),
             "/openapi.json": (JSON, orjson.dumps(face.spec)),
             "/docs": (b"text/html; charset=utf-8", page(face.spec)),
         }
+        self._pages = {route: partial(_same, reply) for route, reply in pages.items()} | dict(face.pages)
+        self._pages["/metrics"] = lambda: (_METRICS, self._metrics.text(self._meter.active))
 
     @property
     def limits(self) -> HttpLimits:
@@ -180,6 +202,7 @@ class HttpApp:
                 await self._send_events(reply, exchange, (receive, send), headers)
             else:
                 content_type, body = reply  # type: ignore[misc] # no Events
+                headers += exchange.headers
                 headers += ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
                 await send({"type": "http.response.start", "status": status, "headers": headers})
                 await send({"type": "http.response.body", "body": body})
@@ -192,8 +215,8 @@ class HttpApp:
 
     async def _reply(self, exchange: Exchange, receive: Receive, length: bytes, key: bytes) -> Reply | Events:
         options, scope = self._options, exchange.scope
-        route = scope["path"].removeprefix(scope.get("root_path") or self._prefix).rstrip("/")
-        if options.keys and route not in _OPEN and not options.keys.accept(key):
+        route = exchange.route = scope["path"].removeprefix(scope.get("root_path") or self._prefix).rstrip("/")
+        if options.keys and route not in self._open and not options.keys.accept(key):
             raise Refused(Problem(401, "no valid API key; send it as 'authorization: Bearer KEY'"))
         handler = self._face.posts.get(route)
         if handler is None:
@@ -215,18 +238,16 @@ class HttpApp:
             ) from None
 
     def _page(self, route: str, scope: Message) -> Reply:
-        found = self._pages.get(route)
-        if found is None and route == "/metrics":
-            found = (b"text/plain; version=0.0.4; charset=utf-8", self._metrics.text(self._meter.active))
-        if found is None:
-            known = ", ".join(f"{self._prefix}{path}" for path in (*self._face.posts, *self._pages, "/metrics"))
+        page_of = self._pages.get(route)
+        if page_of is None:
+            known = ", ".join(f"{self._prefix}{path}" for path in (*self._face.posts, *self._pages))
             raise Refused(Problem(404, f"no {scope['path']!r} here; there are {known}"))
         _require(scope["method"], "GET")
-        return found
+        return page_of()
 
     def _problem(self, problem: Problem, exchange: Exchange, headers: list[tuple[bytes, bytes]]) -> Reply:
         headers += problem.headers()
-        return CONTENT_TYPE, problem.body(exchange.request_id)
+        return self._face.tell(problem, exchange)
 
     async def _send_events(
         self, events: Events, exchange: Exchange, channel: tuple[Receive, Send], headers: list[tuple[bytes, bytes]]
@@ -257,6 +278,10 @@ class HttpApp:
                 self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _same(reply: Reply) -> Reply:
+    return reply
 
 
 def _require(method: str, wanted: str) -> None:

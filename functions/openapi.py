@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .problem import CONTENT_TYPE
@@ -25,14 +25,17 @@ def document(name: str, paths: Mapping[str, Any], *, description: str = "", vers
     return {"openapi": "3.1.0", "info": info, "paths": placed, "components": {"schemas": schemas}}
 
 
-def operation(summary: str, request: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
-    """A POST that takes JSON of one schema and answers with another's."""
+def operation(
+    summary: str, request: Mapping[str, Any], answer: Mapping[str, Any], *, others: Sequence[bytes] = ()
+) -> dict[str, Any]:
+    """A POST that takes JSON of one schema and answers with another's; `others` are content types it knows besides."""
+    also = {kind.decode(): {"schema": {"type": "string", "format": "binary"}} for kind in others}
     problem = {"description": "What is wrong with the request", "content": {CONTENT_TYPE.decode(): {"schema": {}}}}
     return {
         "summary": summary,
-        "requestBody": {"required": True, "content": {JSON: {"schema": request}}},
+        "requestBody": {"required": True, "content": {JSON: {"schema": request}} | also},
         "responses": {
-            "200": {"description": "The answer", "content": {JSON: {"schema": answer}}},
+            "200": {"description": "The answer", "content": {JSON: {"schema": answer}} | also},
             **dict.fromkeys(("400", "401", "413", "422", "503"), problem),
         },
     }

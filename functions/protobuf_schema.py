@@ -16,7 +16,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, st
 
 from ..runtime.errors import DefinitionError
 
-_FILES = ("functions.proto", "health.proto")
+_FILES = ("functions.proto", "health.proto", "inference.proto")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _TOKEN = re.compile(r'"[^"]*"|[\w.]+|[{}()<>=;,]')
 _FIELD = descriptor_pb2.FieldDescriptorProto

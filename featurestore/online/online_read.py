@@ -46,6 +46,13 @@ class VectorReader:
         self._keys = OnlineKeys(wanted)
         self._plans = {item.applied.label: SetPlan(item, self.names) for item in wanted}
 
+    @property
+    def asks(self) -> dict[str, str]:
+        """What a request brings, with types: keys of entities, its event time, columns that are features themselves."""
+        keys = {entity.name: entity.dtype for item in self._wanted for entity in item.applied.entities}
+        moment = {} if self.vector.event_time is None else {self.vector.event_time: "timestamp"}
+        return keys | moment | dict(self.vector.request)
+
     def get(self, rows: Rows) -> OnlineResult:
         """The features of each request; raises `InputError` for a request that does not fit.
 

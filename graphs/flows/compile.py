@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from ...runtime.bundle import content_hash, local_modules
 from ...runtime.settings import Settings
 from .check import check_fit, check_steps
 from .ensemble import Ensemble
+from .fields import asked
 from .flow import Flow
 from .learned import learned
 from .outside import Outside
@@ -58,10 +59,11 @@ def _ask_scores(steps: tuple[Step, ...]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A flow, and what must be closed after it."""
+    """A flow, and what must be closed after it; what requests bring, as far as the steps tell."""
 
     flow: Flow
     opened: tuple[Any, ...] = ()
+    asked: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: Declared, *, store: FeatureStore | None = None, settings: Settings | None = None) -> Compiled:
@@ -127,7 +129,8 @@ def compiled(
     if tap is not None and model is not None:
         made = replace(made, tap=tap.open(tuple(model.features)))
         opened.insert(0, made.tap)
-    return Compiled(Flow(name, steps, outside=made, rescue=rescue), tuple(opened))
+    flow = Flow(name, steps, outside=made, rescue=rescue)
+    return Compiled(flow, tuple(opened), asked=asked(steps, made.readers))
 
 
 def version(steps: tuple[Step, ...], *others: Any) -> str:

@@ -1,22 +1,25 @@
-"""A graph behind HTTP: bodies become events, events go through the flow together, answers become JSON."""
+"""A graph behind HTTP: bodies become events, events go through the flow together, answers become JSON or Arrow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 
-from ...functions.content_types import JSON
+from ...functions.arrow_stream import from_stream, to_stream
+from ...functions.content_types import ARROW, JSON
 from ...functions.http_app import Exchange, HttpApp, HttpFace, HttpOptions, Reply
 from ...functions.problem import Problem, Refused
 from ..flows.compile import Compiled
 from ..flows.event import Batch
 from ..flows.flow import Flow
-from .gather import Gatherer
+from .answers import columns_of, rows_of
+from .gather import Answers, Gatherer
 from .openapi import graph_document
+from .v2_describe import described
+from .v2_http import MAX_EVENTS, Inference
 
-MAX_EVENTS = 10_000
 _WRITE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
@@ -27,15 +30,23 @@ def graph_app(
     request_types: dict[str, str] | None = None,
     worked: Callable[[], None] = lambda: None,
 ) -> HttpApp:
-    """The graph's application: POST an event or a list of them to its name, or to /explain below it.
+    """The graph's application: POST an event, a list of them or a table to its name, or to /explain below it; below
+    /v2 it speaks the Open Inference Protocol.
 
-    `worked` is called after each request.
+    `request_types` are fields of requests with their types, beside those that the graph tells. `worked` is called after
+    each request.
     """
+    asked = dict(compiled.asked) | (request_types or {})
+    told = described(compiled.flow, asked, version=http.version)
     routes = _Routes(compiled.flow, worked)
+    inference = Inference(told, routes.run)
     face = HttpFace(
         name=compiled.flow.name,
-        posts={"": routes.answer, "/explain": routes.explain},
-        spec=graph_document(compiled.flow, request_types=request_types, version=http.version),
+        posts={"": routes.answer, "/explain": routes.explain} | inference.posts(),
+        spec=graph_document(compiled.flow, told, request_types=asked, version=http.version),
+        pages=inference.pages(),
+        open_pages=inference.open_pages(),
+        tell=inference.tell,
         options=http,
         close=compiled.close,
     )
@@ -50,30 +61,48 @@ class _Routes:
         self._worked = worked
         self._gatherer = Gatherer(flow)
 
-    async def answer(self, body: bytes, exchange: Exchange) -> Reply:
-        data, batch = _events(body, exchange)
+    async def run(self, batch: Batch, exchange: Exchange) -> Answers:
+        """The batch's answers."""
         try:
-            answers = await self._gatherer.run(batch)
+            return await self._gatherer.run(batch)
         except Exception:
             exchange.step = batch.step
             raise
         finally:
             self._worked()
-        return JSON, orjson.dumps(answers if type(data) is list else answers[0], option=_WRITE)
+
+    async def answer(self, body: bytes, exchange: Exchange) -> Reply:
+        return await _answered(body, exchange, self.run)
 
     async def explain(self, body: bytes, exchange: Exchange) -> Reply:
-        data, batch = _events(body, exchange)
+        return await _answered(body, exchange, self._explained)
+
+    async def _explained(self, batch: Batch, exchange: Exchange) -> Answers:
         try:
-            answers = await self._flow.explain(batch)
+            return await self._flow.explain(batch)
         except Exception:
             exchange.step = batch.step
             raise
-        return JSON, orjson.dumps(answers if type(data) is list else answers[0], option=_WRITE)
 
 
-def _events(body: bytes, exchange: Exchange) -> tuple[Any, Batch]:
-    data = _parsed(body)
-    return data, Batch.of(data if type(data) is list else [data], exchange.request_id)
+async def _answered(body: bytes, exchange: Exchange, run: Callable[[Batch, Exchange], Awaitable[Answers]]) -> Reply:
+    is_table = exchange.header(b"content-type").startswith(ARROW)
+    data: Any = _rows(body) if is_table else _parsed(body)
+    is_many = type(data) is list
+    answers = await run(Batch.of(data if is_many else [data], exchange.request_id), exchange)
+    if ARROW in exchange.header(b"accept"):
+        return ARROW, to_stream(columns_of(rows_of(answers)))
+    return JSON, orjson.dumps(answers if is_many else answers[0], option=_WRITE)
+
+
+def _rows(body: bytes) -> list[dict[str, Any]]:
+    """An event for each row of an Arrow table."""
+    import polars as pl
+
+    rows = pl.DataFrame(pl.from_arrow(from_stream(body))).to_dicts()
+    if not rows:
+        raise Refused(Problem(400, "the table has no rows; send at least one"))
+    return _few(rows)
 
 
 def _parsed(body: bytes) -> Any:
@@ -89,9 +118,13 @@ def _parsed(body: bytes) -> Any:
     for place, item in enumerate(data):
         if type(item) is not dict:
             raise Refused(Problem(400, f"item {place} of the list is {_kind(item)}; send objects"))
-    if len(data) > MAX_EVENTS:
-        raise Refused(Problem(413, f"{len(data)} events in one request; send at most {MAX_EVENTS}"))
-    return data
+    return _few(data)
+
+
+def _few(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if len(events) > MAX_EVENTS:
+        raise Refused(Problem(413, f"{len(events)} events in one request; send at most {MAX_EVENTS}"))
+    return events
 
 
 def _kind(value: Any) -> str:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...functions.content_types import ARROW
 from ...functions.openapi import document, operation
 from ..flows.flow import Flow
+from .v2_describe import Described
+from .v2_openapi import inference_paths
 
-_TYPES = {"float64": "number", "int64": "integer", "bool": "boolean"}
+_TYPES = {"float64": "number", "float32": "number", "int64": "integer", "int32": "integer", "bool": "boolean"}
 
 
-def graph_document(flow: Flow, *, request_types: dict[str, str] | None = None, version: str = "") -> dict[str, Any]:
+def graph_document(
+    flow: Flow, described: Described, *, request_types: dict[str, str] | None = None, version: str = ""
+) -> dict[str, Any]:
     """The endpoint as OpenAPI 3.1; `request_types` are the fields a request needs, with their types."""
-    fields = {name: {"type": _TYPES.get(dtype, "string")} for name, dtype in (request_types or {}).items()}
+    fields = {name: _schema(dtype) for name, dtype in (request_types or {}).items()}
     event: dict[str, Any] = {
         "type": "object",
         "properties": {"id": {"type": "string"}, **fields},
@@ -35,11 +40,19 @@ def graph_document(flow: Flow, *, request_types: dict[str, str] | None = None, v
         }
         summary = "Each feature's contribution to the score, in margin units"
         paths["/explain"] = {"post": _events(summary, event, explanation)}
-    return document(flow.name, paths, version=version)
+    return document(flow.name, paths | inference_paths(described), version=version)
+
+
+def _schema(dtype: str) -> dict[str, Any]:
+    if dtype.startswith("vector["):
+        return {"type": "array", "items": {"type": "number"}}
+    if dtype.startswith("list["):
+        return {"type": "array", "items": _schema(dtype[5:-1])}
+    return {"type": _TYPES.get(dtype, "string")}
 
 
 def _events(summary: str, event: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    return operation(summary, _one_or_many(event), _one_or_many(answer))
+    return operation(summary, _one_or_many(event), _one_or_many(answer), others=(ARROW,))
 
 
 def _one_or_many(schema: dict[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def test_calls_of_grpc_go_where_their_first_field_says():
     served = WRITTEN.replace("    acl healthcheck", "    acl is_b path /b\n    acl is_a path /a\n    acl healthcheck")
     config = narrowed(served.replace("is_b path /b", "is_b path /b\n    acl is_c path /a--canary"))
     assert config.index("set-var(txn.called)") < config.index("acl healthcheck")
-    assert "set-path /a%[path] if is_grpc { path_beg /grpc. }" in config  # what names no service may go to any
+    assert "set-path /a%[path] if is_grpc is_grpc_any" in config  # what names no service may go to any
     assert '; known: a, b"' in config
     assert "known" not in narrowed(served, host="0.0.0.0")  # strangers are told no names
     assert narrowed(config) == config

@@ -80,6 +80,14 @@ def test_numbers_are_the_frame_with_nan_for_null(features: tuple[str, ...]) -> N
     assert found.names == tuple(f"f__{name}" for name in features)
 
 
+def test_it_tells_what_a_request_must_bring() -> None:
+    assert reader(mixed(), "a").asks == {"k": "string", "at": "timestamp"}
+    vector = FeatureVector("v", ["f:a"], request={"amount": "float64", "near": "vector[2]"})
+    opened = VectorReader(vector, resolve(vector, lambda _: mixed().applied), mixed().stores.online)
+    assert opened.asks == {"k": "string", "amount": "float64", "near": "vector[2]"}
+    assert opened.get([{"k": "x", "amount": 1.0, "near": [0.5, 1.0]}]).names == ("amount", "near", "f__a")
+
+
 def test_negative_zero_stays() -> None:
     assert np.signbit(reader(mixed(), "b").read(asked("x"))[0, 0])
 

@@ -2,8 +2,11 @@ import asyncio
 import json
 
 import httpx
+import pyarrow as pa
 import pytest
 
+from eagleray.functions.arrow_stream import from_stream, to_stream
+from eagleray.functions.content_types import ARROW
 from eagleray.functions.http_app import MAX_BODY_BYTES, HttpOptions
 from eagleray.graphs.flows.compile import Compiled
 from eagleray.graphs.graph import Graph
@@ -72,8 +75,45 @@ def test_pages():
     assert one("GET", "/fraud/health").json() == {"status": "alive"}
     assert one("GET", "/fraud/ready").json()["name"] == "fraud"
     spec = one("GET", "/fraud/openapi.json").json()
-    assert set(spec["paths"]) == {"/fraud", "/fraud/explain", "/fraud/health", "/fraud/ready"}
+    model = "/fraud/v2/models/fraud"
+    inference = {
+        f"{model}/infer",
+        model,
+        f"{model}/ready",
+        "/fraud/v2",
+        "/fraud/v2/health/live",
+        "/fraud/v2/health/ready",
+    }
+    assert set(spec["paths"]) == {"/fraud", "/fraud/explain", "/fraud/health", "/fraud/ready"} | inference
+    assert ARROW.decode() in spec["paths"]["/fraud"]["post"]["requestBody"]["content"]
     assert "POST /fraud/explain" in one("GET", "/fraud/docs").text
+    example = spec["paths"][f"{model}/infer"]["post"]["requestBody"]["content"]["application/json"]["schema"]["default"]
+    assert one("POST", f"{model}/infer", json=example).status_code == 422  # it knows nothing of card_id, nor do we
+    known = {"name": "card_id", "datatype": "BYTES", "shape": [1], "data": ["7"]}
+    assert one("POST", f"{model}/infer", json={"inputs": [*example["inputs"], known]}).status_code == 200
+
+
+def test_tables_come_in_and_go_out_as_arrow():
+    table = pa.table({"card_id": ["7", "8", "none"], "amount": [10, 20, None]})
+    for path in ("/fraud", "/fraud/explain"):
+        rows = [BODY | {"card_id": "7"}, BODY | {"card_id": "8", "amount": 20}]
+        plain = one("POST", path, json=rows).json()
+        sent = pa.Table.from_pylist(rows)
+        headers = {"content-type": ARROW.decode()}
+        assert one("POST", path, content=to_stream(sent), headers=headers).json() == plain
+        found = one("POST", path, json=rows, headers={"accept": ARROW.decode()})
+        assert found.headers["content-type"] == ARROW.decode()
+        assert from_stream(found.content).to_pylist() == plain
+    told = problem(one("POST", "/fraud", content=to_stream(table), headers=headers))
+    assert (told["status"], told["step"]) == (500, "positive")  # the user's own check met the null
+    for content, status, said in (
+        (b"{}", 422, "no Arrow IPC stream"),
+        (to_stream(sent)[:200], 422, "no Arrow IPC stream"),
+        (to_stream(sent.slice(0, 0)), 400, "has no rows"),
+        (to_stream({"a": list(range(10_001))}), 413, "10001 events"),
+    ):
+        told = problem(one("POST", "/fraud", content=content, headers=headers))
+        assert (told["status"], said in told["detail"]) == (status, True), told
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,15 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+import tritonclient.grpc as over_grpc
+import tritonclient.http as over_http
+from tritonclient.utils import InferenceServerException
 
 from eagleray.autoscaling.scale import Scale
 from eagleray.graphs.graph import Graph
+from eagleray.runtime import haproxy_launch
 from eagleray.runtime.errors import (
     EaglerayError,
     InputError,
@@ -80,6 +85,30 @@ def test_explain_over_http_adds_up_and_is_not_tapped(endpoint, tap_file):
     margin = told["base_value"] + sum(told["contributions"].values())
     assert 1 / (1 + math.exp(-margin)) == pytest.approx(told["score"])
     assert tap_file.read_text() == before
+
+
+@pytest.mark.skipif(haproxy_launch.binary() is None, reason="no HAProxy for this platform")
+def test_clients_of_the_inference_protocol_get_the_same_answers(endpoint):
+    rows = [{"card_id": card, "amount": amount} for card in ("7", "8", "none") for amount in (1, 20, 300)]
+    expected = endpoint.call(rows)
+    for module in (over_http, over_grpc):
+        with module.InferenceServerClient(endpoint.grpc_address) as client:
+            assert client.is_server_live()
+            assert client.is_server_ready()
+            assert client.is_model_ready("cards", endpoint.version)
+            told = client.get_model_metadata("cards", **({"as_json": True} if module is over_grpc else {}))
+            assert (told["name"], told["versions"]) == ("cards", [endpoint.version])
+            amounts = module.InferInput("amount", [9, 1], "INT64")
+            amounts.set_data_from_numpy(np.array([[row["amount"]] for row in rows]))
+            cards = module.InferInput("card_id", [9], "BYTES")
+            cards.set_data_from_numpy(np.array([row["card_id"] for row in rows], dtype=object))
+            found = client.infer("cards", [amounts, cards])
+            assert found.as_numpy("score").tolist() == [answer["score"] for answer in expected]
+            for wrong in ([amounts], [cards]):
+                with pytest.raises(InferenceServerException, match=r"'(card_id|amount)'.* \(step enrich\)"):
+                    client.infer("cards", wrong)
+            with pytest.raises(InferenceServerException, match="nobody"):
+                client.infer("nobody", [amounts])
 
 
 def test_errors_come_back_as_themselves(endpoint):
@@ -204,10 +233,17 @@ def test_load_moves_the_replicas_from_none_to_many_and_back(serving):
     wait_for(after=0)
     while end.status().replicas:
         assert time.monotonic() < until
-    # Nobody is there: the request waits for a replica instead of failing.
-    assert end.call({"ms": 0})["score"] is None
+    # Nobody is there: the request waits for a replica instead of failing, also that of the inference protocol.
+    if haproxy_launch.binary() is not None:
+        with over_grpc.InferenceServerClient(end.grpc_address) as tensors:
+            assert tensors.infer("busy", [ms_of(over_grpc, 0)]).as_numpy("id").shape == (1,)
+    assert end.call({"ms": 0})["ms"] == 0
     assert failed == []
     end.stop()
+
+
+def ms_of(module, value):
+    return module.InferInput("ms", [1], "INT64").set_data_from_numpy(np.array([value]))
 
 
 def spin(body):

@@ -1,0 +1,183 @@
+"""Tensors of the Open Inference Protocol V2: their datatypes, and their values as JSON and as bytes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...functions.problem import Problem, Refused
+from ...runtime.errors import did_you_mean
+
+Floats32 = NDArray[np.float32]
+Values = NDArray[Any] | Sequence[str | bytes]
+
+# How an element lies in bytes; BF16 is the upper half of a float32.
+STORED: Mapping[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    "INT8": np.dtype("<i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "UINT8": np.dtype("<u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "FP16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+DATATYPES = (*STORED, "BYTES")
+# The datatype of an array; numpy has none for BF16.
+OF_DTYPE: Mapping[np.dtype[Any], str] = {dtype: name for name, dtype in STORED.items() if name != "BF16"}
+_LENGTH = struct.Struct("<I")
+_WORDS = {"BOOL": "true and false", "BYTES": "strings", "INT": "whole numbers", "UINT": "whole numbers"}
+_NUMBERS = frozenset((int, float, type(None)))
+_ACCEPTED = {
+    "BOOL": frozenset((bool,)),
+    "BYTES": frozenset((str,)),
+    "INT": frozenset((int,)),
+    "UINT": frozenset((int,)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Values in a shape, row after row.
+
+    `values` are flat: an array of the datatype (float32 for BF16), for BYTES a sequence of str or bytes. `columns` says
+    what stands along the second axis, where that has names. With `is_bytes` those of BYTES are no text.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    values: Values
+    columns: tuple[str, ...] = ()
+    is_bytes: bool = False
+
+    @classmethod
+    def of_json(cls, name: str, datatype: str, shape: tuple[int, ...], *, data: Any) -> Tensor:
+        """From a list, flat or nested; null is NaN in a tensor of floats. Refuses what does not fit (400)."""
+        flat = _flat(name, data)
+        if len(flat) != prod(shape):
+            raise refused(f"input {name!r} has {len(flat)} values; shape {list(shape)} needs {prod(shape)}")
+        kind = datatype.rstrip("0123456789")
+        accepted = _ACCEPTED.get(kind, _NUMBERS)
+        if not accepted.issuperset(map(type, flat)):
+            place = next(place for place, value in enumerate(flat) if type(value) not in accepted)
+            words = _WORDS.get(kind, "numbers")
+            raise refused(f"input {name!r}: value {place} is {flat[place]!r}; {datatype} takes {words}")
+        return cls(name, datatype, shape, flat if datatype == "BYTES" else _array(name, datatype, flat))
+
+    @classmethod
+    def of_bytes(cls, name: str, datatype: str, shape: tuple[int, ...], *, data: bytes | memoryview) -> Tensor:
+        """From elements as they lie in memory, little-endian. Refuses what does not fit (400)."""
+        count = prod(shape)
+        if datatype == "BYTES":
+            return cls(name, datatype, shape, _texts(name, data, count))
+        dtype = STORED[datatype]
+        if len(data) != count * dtype.itemsize:
+            needed = count * dtype.itemsize
+            raise refused(f"input {name!r} has {len(data)} bytes; {datatype} {list(shape)} needs {needed}")
+        stored: NDArray[Any] = np.frombuffer(data, dtype)
+        if datatype == "BOOL":
+            stored = stored.view(np.uint8) != 0  # any byte but 0 is true, and one that is not 1 no bool of numpy's
+        return cls(name, datatype, shape, widened(stored) if datatype == "BF16" else stored)
+
+    def as_json(self) -> Any:
+        """The values as `orjson` with OPT_SERIALIZE_NUMPY writes them, flat; NaN is null.
+
+        Refuses (422) BYTES that are no text.
+        """
+        if self.datatype != "BYTES":
+            return self.values
+        try:
+            return [value if isinstance(value, str) else value.decode() for value in self.values]
+        except UnicodeDecodeError:
+            raise refused(f"output {self.name!r} is no text; ask for it with binary_data", status=422) from None
+
+    def as_bytes(self) -> bytes:
+        """The values as they lie in memory, little-endian; each of BYTES behind four bytes that tell its length."""
+        values = self.values
+        if isinstance(values, np.ndarray):
+            stored = narrowed(values) if self.datatype == "BF16" else values
+            return stored.astype(STORED[self.datatype], copy=False).tobytes()
+        plain = [value.encode() if isinstance(value, str) else value for value in values]
+        return b"".join(chain.from_iterable((_LENGTH.pack(len(value)), value) for value in plain))
+
+
+def checked(name: Any, datatype: Any, shape: Sequence[Any]) -> tuple[str, str, tuple[int, ...]]:
+    """Name, datatype and shape of an input; refuses (400) what is none."""
+    if not isinstance(name, str) or not name:
+        raise refused("an input has no name")
+    if datatype not in DATATYPES:
+        raise refused(f"input {name!r}: no datatype {datatype!r}{did_you_mean(str(datatype), DATATYPES)}")
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise refused(f"input {name!r}: {list(shape)} is no shape; give a list of sizes")
+    return name, str(datatype), tuple(shape)
+
+
+def widened(stored: NDArray[np.uint16]) -> Floats32:
+    """BF16 as float32, exactly."""
+    return (stored.astype(np.uint32) << 16).view(np.float32)
+
+
+def narrowed(values: NDArray[Any]) -> NDArray[np.uint16]:
+    """Float32 as BF16, to the nearest, ties to even; a NaN stays one."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded = (bits + (0x7FFF + ((bits >> 16) & 1)).astype(np.uint32)) >> 16
+    return np.where(np.isnan(values), (bits >> 16) | 0x40, rounded).astype(np.uint16)
+
+
+def refused(why: str, *, status: int = 400) -> Refused:
+    """To be raised for a request that is wrong."""
+    return Refused(Problem(status, why))
+
+
+def _flat(name: str, data: Any) -> list[Any]:
+    if type(data) is not list:
+        raise refused(f"input {name!r}: data is no list")
+    while data and type(data[0]) is list:
+        if set(map(type, data)) != {list} or len(set(map(len, data))) != 1:
+            raise refused(f"input {name!r}: the lists in data are not of one length")
+        data = list(chain.from_iterable(data))
+    found: list[Any] = data
+    return found
+
+
+def _array(name: str, datatype: str, flat: list[Any]) -> NDArray[Any]:
+    dtype = np.dtype(np.float32) if datatype == "BF16" else STORED[datatype]
+    try:
+        with np.errstate(over="ignore"):
+            found = np.array(flat, dtype)
+            if datatype == "BF16":
+                found = widened(narrowed(found))
+    except OverflowError:
+        raise refused(f"input {name!r} holds a number beyond {datatype}") from None
+    if dtype.kind == "f" and np.isinf(found).any():  # JSON has no infinity: a number was too large
+        raise refused(f"input {name!r} holds a number beyond {datatype}")
+    return found
+
+
+def _texts(name: str, data: bytes | memoryview, count: int) -> list[str | bytes]:
+    whole, found, place = bytes(data), list[str | bytes](), 0
+    size = len(whole)
+    while place + 4 <= size:
+        end = place + 4 + int.from_bytes(whole[place : place + 4], "little")
+        if end > size:
+            break
+        found.append(whole[place + 4 : end])
+        place = end
+    if place != size or len(found) != count:
+        raise refused(
+            f"input {name!r}: its {size} bytes are not {count} values, each behind four bytes that tell its length"
+        )
+    return found
