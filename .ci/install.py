@@ -148,7 +148,8 @@ def commands(venv: Path) -> list[list[str]]:
     uv = shutil.which("uv")
     if uv:
         make = [uv, "venv", "--allow-existing", "--python", sys.executable, str(venv)]
-        return [make, [uv, "pip", "install", "--python", str(python), *wanted]]
+        # Compiled once, as pip does: where Python may not write, every process would compile all it imports again.
+        return [make, [uv, "pip", "install", "--compile-bytecode", "--python", str(python), *wanted]]
     pip = [str(python), "-m", "pip", "install", "--progress-bar", "off", "--disable-pip-version-check"]
     return [[sys.executable, "-m", "venv", str(venv)], [*pip, *wanted]]
 

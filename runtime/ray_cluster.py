@@ -185,7 +185,8 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
         _set_environment(folder, token, settings.serve_host)
         import ray
 
-        with ray_join.quiet(), ray_start.own_agent_port(free_port()), ray_start.patience():
+        parts = ray_start.with_pages if dashboard else ray_start.without_pages
+        with ray_join.quiet(), parts(free_port), ray_start.patience():
             ray.init(
                 address="local",
                 num_cpus=num_cpus,

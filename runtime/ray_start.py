@@ -4,21 +4,71 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import shlex
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from . import ray_no_agent
 
 PATIENCE_S = 120.0
 _ASK_EVERY_S = 0.05
+_AGENT = "--dashboard_agent_command="
+_PRESTARTED = "--num_prestart_python_workers="
 
 
 @contextlib.contextmanager
-def own_agent_port(port: int) -> Iterator[None]:
-    """Has the agent that runs jobs listen at `port`: two Rays beside each other would want the same one."""
+def with_pages(free: Callable[[], int]) -> Iterator[None]:
+    """Has the agents of Ray's pages listen at ports that are `free`: two Rays beside each other would want the same
+    ones, and a node that knows them need not wait until its agents have loaded."""
+    names = ("dashboard_agent_listen_port", "metrics_agent_port", "metrics_export_port", "runtime_env_agent_port")
+    with _parameters(**{name: free() for name in names}):
+        yield
+
+
+@contextlib.contextmanager
+def without_pages(free: Callable[[], int]) -> Iterator[None]:
+    """Starts only what a Ray without pages needs: no server and agent of the pages, no autoscaler of clusters, nobody
+    who sends what workers print to a terminal that does not show it. They take longer to load than all the rest."""
+    from ray._private import node, services
+
+    begin: Any = services.start_ray_process
+    node_class: Any = node.Node
+    serves_pages = node_class.start_api_server
+
+    def begin_without(command: list[str], *args: Any, **kwargs: Any) -> Any:
+        return begin([_changed(word) for word in command], *args, **kwargs)
+
+    vars(services)["start_ray_process"] = begin_without
+    node_class.start_api_server = lambda *_, **__: None
+    try:
+        with _parameters(no_monitor=True, include_log_monitor=False, runtime_env_agent_port=free()):
+            yield
+    finally:
+        vars(services)["start_ray_process"] = begin
+        node_class.start_api_server = serves_pages
+
+
+def _changed(word: str) -> str:
+    """An argument of the raylet, as a Ray without pages has it."""
+    if word.startswith(_PRESTARTED):  # ray.init would wait until they have loaded; they come when they are needed
+        return f"{_PRESTARTED}0"
+    if not word.startswith(_AGENT):
+        return word
+    script = [sys.executable, "-I", "-S", os.path.abspath(ray_no_agent.__file__)]
+    known = [part for part in shlex.split(word) if part.startswith(("--session-dir=", "--node-id="))]
+    return _AGENT + subprocess.list2cmdline([*script, *known])
+
+
+@contextlib.contextmanager
+def _parameters(**wanted: Any) -> Iterator[None]:
     from ray._private import parameter
 
     whole = parameter.RayParams
-    vars(parameter)["RayParams"] = functools.partial(whole, dashboard_agent_listen_port=port)
+    vars(parameter)["RayParams"] = functools.partial(whole, **wanted)
     try:
         yield
     finally:

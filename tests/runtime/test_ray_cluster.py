@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from eagleray.runtime import psutil_processes, ray_cluster, ray_environment, ray_join
@@ -43,6 +44,13 @@ def test_a_second_connect_changes_nothing(ray_cluster: Settings):
     assert ray.cluster_resources()["CPU"] == 4
     assert cluster.is_up()
     assert cluster.is_local()
+
+
+def test_it_starts_nothing_for_pages_that_nobody_asked_for(ray_cluster: Settings):
+    commands = [" ".join(psutil.Process(pid).cmdline()) for pid, _ in psutil_processes.tree(os.getpid())]
+    assert any("raylet" in command for command in commands)
+    for unwanted in ("DashboardAgent", "dashboard.py", "monitor.py"):
+        assert [command for command in commands if unwanted in command] == []
 
 
 def listening(pids: set[int]) -> set[str]:
