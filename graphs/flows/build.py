@@ -11,6 +11,8 @@ from .calls import call_stage, each, putting
 from .chain import Chain, Stage
 from .choices import Named
 from .features import Enrich, Explain, Predict
+from .frame_hints import frame_kind
+from .framed import Framed, framed_stage
 from .gathered import gathered
 from .guard import guarded
 from .meter import Figures, metered
@@ -45,7 +47,7 @@ class _Builder:
         self._meets = outside.waits or any(_waits(step) for step in walk(steps))
         self._makers: Mapping[Kind, Callable[[Step], Stage]] = {
             "check": call_stage,
-            "call": call_stage,
+            "call": self._call,
             "filter": keep_stage,
             "flatten": flatten_stage,
             "map": map_stage,
@@ -72,9 +74,13 @@ class _Builder:
             stage = threaded(stage, threads)
         if self._outside.meters is not None:
             stage = metered(stage, self._outside.meters.setdefault(step.name, Figures()))
-        if options.gathering is not None or (self._meets and step.kind in JOINT):
+        if options.gathering is not None or (self._meets and (step.kind in JOINT or isinstance(stage.run, Framed))):
             stage = gathered(stage, options.gathering or Gathering(max_size=256))
         return guarded(step, stage, put) if options.is_guarded else stage
+
+    def _call(self, step: Step) -> Stage:
+        kind = frame_kind(step.subject)
+        return call_stage(step) if kind is None else framed_stage(step, kind)
 
     def _enrich(self, step: Step) -> Stage:
         reader = self._outside.reader(self._graph, step)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...runtime.errors import DefinitionError, ModelMismatch, did_you_mean
 from .choices import Named, Weighted
+from .frame_hints import check_framed
 from .neighbours import check_types
 from .step import Step, walk
 from .subjects import is_async
@@ -62,6 +63,7 @@ def _check_chain(graph: str, steps: Sequence[Step], before: Sequence[Step]) -> N
         _check_order(graph, step, earlier, [*before, *earlier])
         _check_features(graph, step, [*before, *earlier])
         check_types(graph, [*before, *earlier], step)
+        check_framed(graph, step)
         _check_routes(graph, step)
         for _, route in step.routes:
             _check_chain(graph, route, [*before, *earlier, _without_routes(step)])

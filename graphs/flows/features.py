@@ -44,8 +44,8 @@ class Enrich:
 
     def __init__(self, name: str, reader: Reader, defaults: Mapping[str, float]) -> None:
         self._name = name
-        self._reader = reader
-        self._fills = [(reader.names.index(feature), value) for feature, value in defaults.items()]
+        self.reader = reader
+        self.fills = [(reader.names.index(feature), value) for feature, value in defaults.items()]
 
     def __call__(self, batch: Batch) -> None:
         jointly(batch, self._name, self._work)
@@ -57,14 +57,14 @@ class Enrich:
                 f"step {self._name!r} falls back to {type(features).__name__}; give features by name, a dict"
             )
         nan = float("nan")
-        event.names = self._reader.names
+        event.names = self.reader.names
         event.row = np.array([features.get(name, nan) for name in event.names], np.float64)
 
     def _work(self, events: list[Event], _: Floats | None) -> Floats:
-        rows = self._reader.read([event.body for event in events])
-        for column, value in self._fills:
+        rows = self.reader.read([event.body for event in events])
+        for column, value in self.fills:
             rows[:, column] = np.where(np.isnan(rows[:, column]), value, rows[:, column])
-        names = self._reader.names
+        names = self.reader.names
         for event, row in zip(events, rows, strict=True):
             event.names, event.row = names, row
         return rows

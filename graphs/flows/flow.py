@@ -96,6 +96,13 @@ class Flow:
             for event, parts in zip(batch.events, found, strict=True)
         ]
 
+    def outcome(self, event: Event) -> Any:
+        """The answer to an event that came to the end of the steps, or the error that ended it."""
+        try:
+            return self._answer(event)
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever asks
+            return error
+
     def test(self, body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
         """The answer to a body, or the answers to a list of them, with no server; closes the flow."""
         batch = Batch.of([body] if isinstance(body, Mapping) else body, "test")

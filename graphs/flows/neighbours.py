@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
+from ...functions.frames import FRAMES, kind_of
 from ...runtime.errors import DefinitionError
 from .event import Event
 from .step import Step
@@ -94,7 +95,8 @@ def _misfit(given: Any, wanted: Any) -> str:
 
 
 def _may_be_anything(hint: Any) -> bool:
-    return hint is Any or hint is object or isinstance(hint, typing.TypeVar | str)
+    # A table is how the bodies of many events are handed to a function.
+    return hint is Any or hint is object or isinstance(hint, typing.TypeVar | str) or kind_of(hint) in FRAMES
 
 
 def _class(hint: Any) -> type | None:
