@@ -27,8 +27,6 @@ class VectorReader:
     Requests are rows (a mapping each) or columns (a mapping of equally long lists). `listener` is shown every answer.
     """
 
-    takes_columns = True
-
     def __init__(
         self,
         vector: FeatureVector,

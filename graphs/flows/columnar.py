@@ -14,6 +14,7 @@ from .calls import putting
 from .chain import Stage
 from .check import check_features
 from .columns import Columns, Lost
+from .ensemble import Ensemble
 from .features import Enrich, Predict
 from .framed import Framed
 from .ports import Floats, Predictor, Reader
@@ -31,7 +32,8 @@ def columnar(step: Step, stage: Stage) -> Work | None:
     if isinstance(run, Enrich):
         return _Read(run.reader, run.fills)
     if isinstance(run, Predict):
-        return _Score(step.subject)
+        model = step.subject
+        return None if isinstance(model, Ensemble) and model.tells else _Score(model)
     if step.kind not in ("check", "filter") or step.options.is_guarded or step.options.input:
         return None
     if is_async(step.subject) or takes_event(step.subject):
@@ -45,13 +47,13 @@ class _Read:
     def __init__(self, reader: Reader, fills: Sequence[tuple[int, float]]) -> None:
         self._reader: Any = reader
         self._fills = fills
-        self._takes_columns = getattr(reader, "takes_columns", False)
+        # A reader that tells which columns it looks at takes them as they are.
+        self._columns: Sequence[str] | None = getattr(reader, "asks", None)
 
     def __call__(self, columns: Columns) -> Columns:
         frame = columns.frame
-        if self._takes_columns:
-            asked = getattr(self._reader, "asks", None) or frame.columns
-            rows = self._reader.read({name: frame[name].to_list() for name in asked if name in frame.columns})
+        if self._columns is not None:
+            rows = self._reader.read({name: frame[name].to_list() for name in self._columns if name in frame.columns})
         else:
             rows = self._reader.read(frame.to_dicts())
         for column, value in self._fills:

@@ -22,6 +22,8 @@ from ..flows.step import Step, walk
 from ..flows.table_flow import Errors, TableFlow
 from .map_options import MapOptions
 
+_SMALL_BYTES = 64 << 10
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -36,8 +38,8 @@ class Work:
 class Worker:
     """One worker: its models, readers and connections last as long as it does."""
 
-    def __init__(self, packed: list[Any], errors: Errors) -> None:
-        data: bytes = ray.get(packed[0])
+    def __init__(self, packed: bytes | list[Any], errors: Errors) -> None:
+        data: bytes = packed if isinstance(packed, bytes) else ray.get(packed[0])
         work: Work = ray.cloudpickle.loads(data)
         made = compiled(work.name, work.steps, rescue=work.rescue, settings=work.settings)
         self._flow = TableFlow(made, errors=errors)
@@ -61,8 +63,8 @@ def over_dataset(work: Work, dataset: object, options: MapOptions) -> Dataset:
             packed = pickler.dumps(work)
     except TypeError as error:
         raise clear(error, work.name) from None
-    # Once into the object store: a model may weigh more than a task should.
-    place = ray.put(packed)
+    # A large one once into the object store: a model may weigh more than a task should.
+    given_to: Any = packed if len(packed) < _SMALL_BYTES else [ray.put(packed)]
     most = options.workers or _room()
     pool = ray.data.ActorPoolStrategy(min_size=options.workers or 1, max_size=most)
     return given.map_batches(
@@ -70,7 +72,7 @@ def over_dataset(work: Work, dataset: object, options: MapOptions) -> Dataset:
         batch_size=options.batch_rows,
         batch_format="pyarrow",
         compute=pool,
-        fn_constructor_args=([place], options.errors),
+        fn_constructor_args=(given_to, options.errors),
         num_cpus=max(1.0, sum(step.resources.cpus for step in steps)),
         num_gpus=sum(step.resources.gpu for step in steps) or None,
     )
