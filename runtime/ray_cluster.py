@@ -12,7 +12,6 @@ import logging
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import haproxy_launch, lasting, ray_environment, ray_guardian, ray_join, ray_start
+from . import haproxy_launch, lasting, ray_environment, ray_guardian, ray_join, ray_ports, ray_start
 from .errors import ServerUnavailable, StorageError
 from .ray_environment import LOOPBACK
 from .settings import Settings
@@ -43,6 +42,7 @@ class _Session:
     dashboard_url: str | None = None
     environment: tuple[str, ...] = ()
     guardian: subprocess.Popen[bytes] | None = None
+    ports: ray_ports.RayPorts | None = None
     exit_hook: bool = False
 
 
@@ -112,6 +112,9 @@ def stop() -> None:
             _remove(folder)
             ray_guardian.dismiss(_session.guardian)
             _session.guardian = None
+            if _session.ports is not None:
+                _session.ports.close()
+            _session.ports = None
         for name in _session.environment:
             os.environ.pop(name, None)
         _session.environment = ()
@@ -145,29 +148,6 @@ def joining() -> tuple[str, dict[str, str]]:
     return str(ray.get_runtime_context().gcs_address), {name: os.environ[name] for name in _session.environment}
 
 
-def free_port() -> int:
-    """A TCP port nobody listens on at loopback right now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
-def _replica_ports() -> int:
-    """The first port of a range that no other Ray seems to use: by chance, for they may all be starting."""
-    ranges = list(ray_environment.REPLICA_RANGES)
-    secrets.SystemRandom().shuffle(ranges)
-    return next((first for first in ranges if _is_free(first)), ranges[0])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
-
-
 def token_path(settings: Settings) -> Path:
     """The file with the token that a local Ray asks for (its dashboard too)."""
     return settings.home / "ray" / "token"
@@ -179,14 +159,15 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=_short_temp()))
     _session.folder = folder
     _session.guardian = ray_guardian.start(folder)
-    dashboard_port = free_port() if dashboard else None
+    ports = _session.ports = ray_ports.claim()
+    dashboard_port = ports.free() if dashboard else None
     try:
         ray_environment.forget_inherited(os.environ)
-        _set_environment(folder, token, settings.serve_host)
+        _set_environment(folder, token, ports, settings.serve_host)
         import ray
 
         parts = ray_start.with_pages if dashboard else ray_start.without_pages
-        with ray_join.quiet(), parts(free_port), ray_start.patience():
+        with ray_join.quiet(), parts(ports.free), ray_start.patience():
             ray.init(
                 address="local",
                 num_cpus=num_cpus,
@@ -195,6 +176,7 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
                 include_dashboard=dashboard,
                 dashboard_host=LOOPBACK,
                 dashboard_port=dashboard_port,
+                _metrics_export_port=ports.free() if dashboard else None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 _node_ip_address=LOOPBACK,
@@ -215,12 +197,11 @@ def _start(settings: Settings, num_cpus: int | None, dashboard: bool) -> None:
     _session.dashboard_url = f"http://{LOOPBACK}:{dashboard_port}" if dashboard_port else None
 
 
-def _set_environment(folder: Path, token: Path, serve_host: str) -> None:
+def _set_environment(folder: Path, token: Path, ports: ray_ports.RayPorts, serve_host: str) -> None:
     """Sets what Ray's processes inherit; `stop` takes it back, so that the next start can choose anew."""
-    ports = (free_port(), free_port(), free_port())
-    wanted = ray_environment.defaults(token)
-    haproxy, replicas_from = haproxy_launch.write_launcher(folder), _replica_ports()
-    wanted |= ray_environment.serve(folder, haproxy=haproxy, ports=ports, replicas_from=replicas_from)
+    servers = (ports.free(), ports.free(), ports.free())
+    wanted, haproxy = ray_environment.defaults(token), haproxy_launch.write_launcher(folder)
+    wanted |= ray_environment.serve(folder, haproxy=haproxy, ports=servers, replicas_from=ports.replicas_from)
     wanted = ray_environment.missing(wanted, os.environ) | ray_environment.enforced()
     wanted["EAGLERAY_SERVE_HOST"] = serve_host  # for the launcher of the proxy
     _export(wanted)

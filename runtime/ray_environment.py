@@ -10,10 +10,10 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
-# A replica a port; several Rays on a machine have a range each, below those that systems give out by themselves
-# and above those of Ray's workers.
-REPLICA_PORTS = 500
-REPLICA_RANGES = range(20_000, 30_000, REPLICA_PORTS)
+# Several Rays on a machine have a range of ports each, below those that systems give out by themselves and above those
+# of Ray's workers; most of it is for replicas, which take a port each.
+RANGES = range(20_000, 30_000, 500)
+REPLICA_PORTS = 400
 # Names the variables that a Ray of ours has set, for programs that are started while it runs: what is in it is not
 # the user's wish, and its ports, token and files are those of another Ray than theirs.
 OURS = "EAGLERAY_RAY_ENVIRONMENT"
@@ -81,7 +81,7 @@ def serve(folder: Path, *, haproxy: str | None, ports: tuple[int, int, int], rep
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports[1]),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports[2]),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replicas_from),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replicas_from + REPLICA_PORTS),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replicas_from + REPLICA_PORTS - 1),
         # Its per-request metrics would be parsed by a Python process, one datagram a request.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S": "1",

@@ -25,7 +25,7 @@ with warnings.catch_warnings():
     from ray import serve
     from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
-from . import ray_cluster, ray_ingress, ray_kv, ray_logs
+from . import ray_cluster, ray_ingress, ray_kv, ray_logs, ray_ports
 from .asgi import AsgiApp
 from .errors import DeploymentError, ServerUnavailable
 from .ray_capacity import misfit
@@ -88,7 +88,7 @@ def start(host: str = LOOPBACK) -> str:
         raise ServerUnavailable("Ray is not connected: call eagleray.runtime.ray_cluster.connect(settings) first")
     client = _client()
     if client is None:
-        port = ray_cluster.serve_port() or ray_cluster.free_port()
+        port = ray_cluster.serve_port() or ray_ports.free_port()
         serve.start(http_options={"host": host, "port": port}, proxy_location="HeadOnly")
         client = _client()
     if client is None:

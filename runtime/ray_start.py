@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import ray_no_agent
+from .errors import ServerUnavailable
 
 PATIENCE_S = 120.0
 _ASK_EVERY_S = 0.05
@@ -23,10 +24,37 @@ _PRESTARTED = "--num_prestart_python_workers="
 @contextlib.contextmanager
 def with_pages(free: Callable[[], int]) -> Iterator[None]:
     """Has the agents of Ray's pages listen at ports that are `free`: two Rays beside each other would want the same
-    ones, and a node that knows them need not wait until its agents have loaded."""
-    names = ("dashboard_agent_listen_port", "metrics_agent_port", "metrics_export_port", "runtime_env_agent_port")
-    with _parameters(**{name: free() for name in names}):
-        yield
+    ones, and a node that knows them need not wait until its agents have loaded. The server of the pages loads while the
+    node starts; at the end of the block it is up, or `ServerUnavailable` is raised."""
+    from ray._private import node
+    from ray.experimental import internal_kv
+
+    node_class: Any = node.Node
+    serves_pages, asks = node_class.start_api_server, internal_kv._internal_kv_get
+    servers: list[subprocess.Popen[bytes]] = []
+
+    def start_beside(self: Any, **how: Any) -> None:
+        address = f"{self._ray_params.dashboard_host}:{self._ray_params.dashboard_port}".encode()
+        vars(internal_kv)["_internal_kv_get"] = lambda *_, **__: address  # Ray waits for it to be told there
+        try:
+            serves_pages(self, **how)
+        finally:
+            vars(internal_kv)["_internal_kv_get"] = asks
+        servers.append(self.all_processes["dashboard"][0].process)
+
+    names = ("dashboard_agent_listen_port", "metrics_agent_port", "runtime_env_agent_port")
+    node_class.start_api_server = start_beside
+    try:
+        with _parameters(**{name: free() for name in names}):
+            yield
+    finally:
+        node_class.start_api_server = serves_pages
+    deadline = time.monotonic() + PATIENCE_S
+    for server in servers:
+        while asks("dashboard", namespace=b"dashboard") is None:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise ServerUnavailable("Ray's pages do not come up: try again, or without them")
+            time.sleep(_ASK_EVERY_S)
 
 
 @contextlib.contextmanager
