@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import polars as pl
 
 from ..definitions.layout import Field, WindowedFeature
+from ..definitions.windows import Window
 from ..state import fields as state
 from ..state.event_order import event_order
 from ..state.fields import Fields, Int64s
 from ..state.finalize import Finalizer, Values
 from ..state.places import Places
 from ..state.ranges import Ranges
+from .at_once import at_once
 
 Over = Callable[[Ranges, Iterable[Field], Int64s, Int64s], Fields]
 
@@ -45,8 +48,12 @@ class Spine:
 def history(codes: Int64s, ts_us: Int64s, offsets: Int64s, frame: pl.DataFrame) -> History:
     """Sorts events; `codes` are 0 .. keys-1, and -1 for events of keys that nobody asks about."""
     asked = np.flatnonzero(codes >= 0)
-    order = asked[event_order(codes[asked], ts_us[asked], offsets[asked])]
-    begins = np.append(0, np.cumsum(np.bincount(codes[asked])))
+    if len(asked) == len(codes):
+        order = event_order(codes, ts_us, offsets)
+    else:
+        codes = codes[asked]
+        order = asked[event_order(codes, ts_us[asked], offsets[asked])]
+    begins = np.append(0, np.cumsum(np.bincount(codes)))
     return History(begins, ts_us[order], offsets[order], frame[order])
 
 
@@ -61,19 +68,26 @@ def windowed_values(
 
     `over` merges a range of events a question: all of them, unless it leaves out what must not be seen.
     """
-    made: dict[str, Values | pl.Series] = {}
+    if not wanted:
+        return {}
     needed = tuple(sorted({field for feature in wanted for field in feature.fields}))
     ranges = Ranges(state.of_events(past.frame, needed, state.Moments(past.ts_us, past.offsets)))
     places = Places(past.begins, past.ts_us, spine.codes)
+    rows = len(past.ts_us) + len(spine.q_us)
+    at_once([partial(ranges.prepare, field) for field in needed], rows=rows)
     heads = places.reached(spine.q_us)
-    for window in dict.fromkeys(feature.window for feature in wanted):
+
+    def of_window(window: Window) -> dict[str, Values | pl.Series]:
         grain_us = window.granularity_us
         tails = places.reached((spine.q_us - window.length_us) // grain_us * grain_us)
         here = [feature for feature in wanted if feature.window == window]
-        merged = over(ranges, dict.fromkeys(field for feature in here for field in feature.fields), tails, heads)
-        finalizer = Finalizer(merged)
-        made.update((feature.name, finalizer.values(feature)) for feature in here)
-    return made
+        fields = dict.fromkeys(field for feature in here for field in feature.fields)
+        finalizer = Finalizer(over(ranges, fields, tails, heads))
+        return {feature.name: finalizer.values(feature) for feature in here}
+
+    windows = dict.fromkeys(feature.window for feature in wanted)
+    found = at_once([partial(of_window, window) for window in windows], rows=rows)
+    return {name: values for one in found for name, values in one.items()}
 
 
 def latest_rows(

@@ -39,8 +39,11 @@ class Fixed:
 
 def from_floats(values: Floats) -> Fixed:
     """Each value in units of 2**-44, rounded half to even; |value| must stay below 2**62, no NaN."""
-    units = np.rint(np.ldexp(values, FLOAT_SCALE))
+    units = np.rint(values * 2.0**FLOAT_SCALE)
     size = np.abs(units)
+    if not len(size) or size.max() < 2.0**63:
+        whole = units.astype(np.int64)
+        return Fixed(whole >> 63, whole.view(np.uint64), narrow=True)
     # Both parts of the magnitude are exact: the first is a whole multiple of 2**64, the rest fits 53 bits.
     high = np.floor(np.ldexp(size, -64))
     low = size - np.ldexp(high, 64)
@@ -49,12 +52,16 @@ def from_floats(values: Floats) -> Fixed:
 
 def from_ints(values: Int64s) -> Fixed:
     """Each value in units of 1."""
-    return Fixed(values >> 63, values.astype(np.int64).view(np.uint64))
+    return Fixed(values >> 63, values.astype(np.int64).view(np.uint64), narrow=True)
 
 
 def concatenated(parts: list[Fixed]) -> Fixed:
     """The numbers of all parts, one after the other."""
-    return Fixed(np.concatenate([part.hi for part in parts]), np.concatenate([part.lo for part in parts]))
+    return Fixed(
+        np.concatenate([part.hi for part in parts]),
+        np.concatenate([part.lo for part in parts]),
+        narrow=all(part.narrow for part in parts),
+    )
 
 
 def sums_at(values: Fixed, starts: NDArray[np.intp]) -> Fixed:
@@ -75,7 +82,7 @@ class RunningSums:
     def __init__(self, values: Fixed) -> None:
         whole = values.lo.view(np.int64)
         # Numbers of 64 bits (floats below 2**19) need two running sums, others three.
-        self._small = bool((values.hi == whole >> 63).all())
+        self._small = values.narrow or bool((values.hi == whole >> 63).all())
         self._low = _running(values.lo & _HALF)
         self._middle = _running((whole >> 32).view(np.uint64) if self._small else values.lo >> _32)
         self._high = None if self._small else _running(values.hi.view(np.uint64))

@@ -15,7 +15,6 @@ class Places:
     """
 
     def __init__(self, begins: Int64s, ts_us: Int64s, codes: Int64s) -> None:
-        self._codes = codes
         self._first_us = int(ts_us.min()) if len(ts_us) else 0
         span = (int(ts_us.max()) if len(ts_us) else 0) - self._first_us + 2
         # Key and moment as one number; moments so far apart that it has no room are replaced by their ranks.
@@ -23,11 +22,12 @@ class Places:
         self._span = span if self._known is None else len(self._known) + 1
         keys = np.repeat(np.arange(len(begins) - 1), np.diff(begins))
         self._sorted = keys * self._span + self._moments(ts_us)
+        self._begins = codes * self._span
         self._order: NDArray[np.intp] | None = None
 
     def reached(self, moments_us: Int64s) -> Int64s:
         """The place of each asked key's first event at or after its moment; 0 for the code -1."""
-        asked = self._codes * self._span + self._moments(moments_us)
+        asked = self._begins + self._moments(moments_us)
         if bool((asked[1:] >= asked[:-1]).all()):
             return np.searchsorted(self._sorted, asked)
         if self._order is None:

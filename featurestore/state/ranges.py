@@ -25,9 +25,10 @@ class Ranges:
 
     def over(self, wanted: Iterable[Field], starts: Int64s, ends: Int64s) -> dict[Field, Column]:
         """Merges the entries of [start, end) for each pair; empty ranges give the empty state, ranges may overlap."""
-        return {field: self._merge(field)(starts, ends) for field in wanted}
+        return {field: self.prepare(field)(starts, ends) for field in wanted}
 
-    def _merge(self, field: Field) -> Merge:
+    def prepare(self, field: Field) -> Merge:
+        """How the field is merged over ranges; several threads may ask, those that are first do the same work."""
         if field not in self._prepared:
             self._prepared[field] = _prepared(field, self._fields[field])
         return self._prepared[field]
