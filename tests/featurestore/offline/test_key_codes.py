@@ -22,8 +22,8 @@ CASES: dict[str, tuple[list[int | None], list[int | None]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_code_for_the_same_key(case: str) -> None:
     events, asked = CASES[case]
-    frames = [pl.DataFrame({"k": pl.Series(keys, dtype=pl.Int64)}) for keys in (events, asked)]
-    codes, questions = (found.tolist() for found in key_codes(*frames, [Entity("k", "int64")]))
+    first, second = (pl.DataFrame({"k": pl.Series(keys, dtype=pl.Int64)}) for keys in (events, asked))
+    codes, questions = (found.tolist() for found in key_codes(first, second, [Entity("k", "int64")]))
     known = {key: code for key, code in zip(asked, questions, strict=True) if key is not None}
     assert len(set(known.values())) == len(known)
     assert questions == [known.get(key, -1) if key is not None else -1 for key in asked]
