@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from ..autoscaling.scale import Scale
 from ..runtime.errors import DefinitionError
@@ -140,39 +140,9 @@ class Graph:
             return Step("flatten", name or f"flatten-{items}", items)
         return Step.calling(items, kind="flatten", name=name)
 
-    @overload
-    def map(self, what: Callable[..., Any], *, over: str, result: str = "", name: str | None = None) -> Step: ...
-
-    @overload
-    def map(
-        self,
-        what: object,
-        *,
-        store: FeatureStore | None = None,
-        settings: Settings | None = None,
-        batch_rows: int = 4096,
-        workers: int | None = None,
-        errors: Errors = "raise",
-    ) -> Any: ...
-
-    def map(self, what: Any, *, over: str | None = None, result: str = "", name: str | None = None, **how: Any) -> Any:
-        """With `over`, a step: calls a function for each item of the list at that place of the body; the results stand
-        there, or at `result`.
-
-        Without it, the answers to a whole dataset: a Polars, pandas or Arrow frame gives such a frame, computed here; a
-        Ray Dataset, or the path of Parquet files, gives a Ray Dataset, computed when it is read, by `workers` that take
-        `batch_rows` at a time. A row that a step drops has no answer, one that is flattened has several; there is an
-        `id` where the rows have one. A row that fails ends it with the step's name, or, with `errors="column"`, has its
-        error there. Steps that take tables, enrich, predict, check and filter work on whole columns while they come
-        first.
-        """
-        if over is not None:
-            return Step.calling(what, kind="map", name=name).at(input=over, result=result)
-        from .serving.map_options import MapOptions
-        from .serving.mapped import mapped
-
-        store, settings = how.pop("store", None), how.pop("settings", None)
-        return mapped(self, what, store=store, settings=settings, options=MapOptions(**how))
+    def map_items(self, function: Callable[..., Any], *, over: str, result: str = "", name: str | None = None) -> Step:
+        """Calls the function for each item of the list at the place `over`; the results stand there, or at `result`."""
+        return Step.calling(function, kind="map", name=name).at(input=over, result=result)
 
     def branch(
         self, predicate: Callable[..., Any], *, then: Any = (), otherwise: Any = (), name: str | None = None
@@ -264,6 +234,30 @@ class Graph:
 
         with Compiled.of(self, store=store, settings=settings) as compiled:
             return compiled.flow.test(body)
+
+    def map(
+        self,
+        data: object,
+        *,
+        store: FeatureStore | None = None,
+        settings: Settings | None = None,
+        batch_rows: int = 4096,
+        workers: int | None = None,
+        errors: Errors = "raise",
+    ) -> Any:
+        """The answers to a whole dataset: a Polars, pandas or Arrow frame gives such a frame, computed here; a Ray
+        Dataset, or the path of Parquet files, gives a Ray Dataset, computed when it is read, by `workers` that take
+        `batch_rows` at a time.
+
+        A row that a step drops has no answer, one that is flattened has several; there is an `id` where the rows have
+        one. A row that fails ends it with the step's name, or, with `errors="column"`, has its error there. Steps that
+        take tables, enrich, predict, check and filter work on whole columns while they come first.
+        """
+        from .serving.map_options import MapOptions
+        from .serving.mapped import mapped
+
+        options = MapOptions(batch_rows=batch_rows, workers=workers, errors=errors)
+        return mapped(self, data, store=store, settings=settings, options=options)
 
     def http_app(self, http: HttpOptions) -> HttpApp:
         """The graph as an ASGI application for this process; features are read from the environment's store."""

@@ -111,7 +111,7 @@ def test_a_join_gets_scores():
 
 def test_filter_flatten_and_map_change_what_there_is():
     g = Graph("g")
-    g.to(g.filter(lambda body: body.get("items"), name="some")).to(g.map(lambda x: x + 1, over="sizes"))
+    g.to(g.filter(lambda body: body.get("items"), name="some")).to(g.map_items(lambda x: x + 1, over="sizes"))
     g.to(g.flatten("items")).to(g.filter(lambda body: body["x"] > 0, name="positive")).to(double)
     bodies: list[dict[str, Any]] = [
         {"id": "a", "sizes": [1], "items": [{"x": 1}, {"x": -1}, {"x": 2, "id": "own"}]},
@@ -119,7 +119,7 @@ def test_filter_flatten_and_map_change_what_there_is():
     ]
     assert g.test(bodies) == [[{"id": "a-0", "x": 2}, None, {"id": "own", "x": 4}], None]
     h = Graph("h")
-    h.to(h.map(lambda x: x + 1, over="sizes", result="more.sizes"))
+    h.to(h.map_items(lambda x: x + 1, over="sizes", result="more.sizes"))
     assert h.test({"sizes": [1, 2]}) == {"id": "test", "sizes": [1, 2], "more": {"sizes": [2, 3]}}
     with pytest.raises(InputError, match="'sizes' is int"):
         h.test({"sizes": 3})

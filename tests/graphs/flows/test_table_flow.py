@@ -203,11 +203,8 @@ def no_table(frame: pl.DataFrame):
     return 7
 
 
-def test_a_step_of_map_needs_what_a_dataset_does_not():
+def test_how_a_dataset_is_mapped_is_checked():
     g = Graph("g")
-    assert g.map(plain, over="items").kind == "map"
-    with pytest.raises(TypeError, match="batches"):
-        g.map(ROWS, batches=1)  # type: ignore[call-overload]
     with pytest.raises(DefinitionError, match="no steps to map"):
         Graph("g").map(ROWS)
     with pytest.raises(DefinitionError, match="at least 1"):
