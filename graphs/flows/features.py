@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from .ensemble import Ensemble
 from .event import Batch, Event
 from .ports import Floats, Predictor, Reader
 
+_PLAIN = frozenset((float, int, bool, type(None)))
 Work = Callable[[list[Event], Floats | None], Floats]
 
 
@@ -146,6 +149,7 @@ class Rows:
 
     def __init__(self, features: tuple[str, ...]) -> None:
         self._features = features
+        self._take = itemgetter(*features) if len(features) > 1 else lambda body: tuple(body[name] for name in features)
         self._orders: dict[tuple[str, ...], list[int] | None] = {features: None}
 
     def of(self, events: list[Event], rows: Floats | None) -> Floats:
@@ -157,10 +161,21 @@ class Rows:
                 return rows
             found: Floats = rows[:, order]
         else:
-            found = np.array([self._row(event) for event in events], np.float64)
+            plain = self._plain(events)
+            found = np.array([self._row(event) for event in events] if plain is None else plain, np.float64)
         for event, row in zip(events, found, strict=True):
             event.names, event.row = self._features, row
         return found
+
+    def _plain(self, events: list[Event]) -> list[tuple[Any, ...]] | None:
+        """The bodies' own fields where all of them are there and plain numbers (None is NaN); None where one is not."""
+        take = self._take
+        try:
+            found: list[tuple[Any, ...]] = [take(event.body) for event in events if event.row is None]
+        except (KeyError, TypeError, IndexError):
+            return None
+        is_plain = len(found) == len(events) and _PLAIN.issuperset(map(type, chain.from_iterable(found)))
+        return found if is_plain else None
 
     def _row(self, event: Event) -> Any:
         if event.row is None:

@@ -12,7 +12,7 @@ Row = dict[str, Any]
 def rows_of(answers: Sequence[Any]) -> list[Row]:
     """A row for each answer: what was dropped has none, what was flattened has one for each of its parts.
 
-    An answer that is no object is the field "output".
+    An answer that is no object is the field "answer".
     """
     found: list[Row] = []
     for answer in answers:
@@ -21,7 +21,7 @@ def rows_of(answers: Sequence[Any]) -> list[Row]:
         elif type(answer) is list:
             found += rows_of(answer)
         elif answer is not None:
-            found.append({"output": answer})
+            found.append({"answer": answer})
     return found
 
 

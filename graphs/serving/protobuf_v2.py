@@ -97,8 +97,7 @@ def _typed(one: Any, shape: tuple[int, ...]) -> Tensor:
 
 
 def _plain(tensor: Tensor) -> list[Any]:
-    values = tensor.values
-    if isinstance(values, np.ndarray):
-        found: list[Any] = values.tolist()
+    if tensor.datatype != "BYTES":
+        found: list[Any] = tensor.array().tolist()
         return found
-    return [value.encode() if isinstance(value, str) else value for value in values]
+    return [value.encode() if isinstance(value, str) else value for value in tensor.values]

@@ -25,16 +25,16 @@ import numpy as np
 import orjson
 
 from ...runtime.errors import did_you_mean
+from ..flows.event import Batch
 from .answers import Row, columns_of
 from .v2_tensors import OF_DTYPE, STORED, Tensor, refused
 
-Bodies = list[dict[str, Any]]
 _SCALARS = frozenset((int, float, bool, type(None)))
 _WRITE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
-def bodies(inputs: Sequence[Tensor], *, features: Sequence[str] = ()) -> Bodies:
-    """An event's body for each row; refuses (400) tensors that do not belong together.
+def batch_of(inputs: Sequence[Tensor], request_id: str, *, features: tuple[str, ...] = ()) -> Batch:
+    """An event for each row, named by the request's id; refuses (400) tensors that do not belong together.
 
     `features` are those of a graph that takes them as one tensor, too.
     """
@@ -48,9 +48,9 @@ def bodies(inputs: Sequence[Tensor], *, features: Sequence[str] = ()) -> Bodies:
     if len(set(names)) != len(names):
         raise refused(f"two inputs are called {next(name for name in names if names.count(name) > 1)!r}")
     if len(inputs) == 1 and features and len(inputs[0].shape) == 2 and inputs[0].name not in features:
-        return _of_matrix(inputs[0], features)
+        return _of_matrix(inputs[0], request_id, features)
     columns = [_column(tensor) for tensor in inputs]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return Batch.of([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)], request_id)
 
 
 def outputs(rows: Sequence[Row], wanted: Sequence[str] = ()) -> list[Tensor]:
@@ -62,27 +62,34 @@ def outputs(rows: Sequence[Row], wanted: Sequence[str] = ()) -> list[Tensor]:
     return [_output(name, columns[name]) for name in wanted or columns]
 
 
-def _of_matrix(tensor: Tensor, features: Sequence[str]) -> Bodies:
+def _of_matrix(tensor: Tensor, request_id: str, features: tuple[str, ...]) -> Batch:
     count, width = tensor.shape
     if width != len(features):
         raise refused(
             f"input {tensor.name!r} has {width} columns; the model takes {len(features)}: {', '.join(features)}"
         )
-    if not isinstance(tensor.values, np.ndarray):
+    if tensor.datatype == "BYTES":
         raise refused(f"input {tensor.name!r} is BYTES; the model takes numbers")
-    rows = tensor.values.reshape(count, width).tolist()
-    return [dict(zip(features, row, strict=True)) for row in rows]
+    rows = np.array(tensor.values, np.float64).reshape(count, width)
+    batch = Batch.of([dict(zip(features, row, strict=True)) for row in rows.tolist()], request_id)
+    # What the bodies say is there as rows already, and no step comes between that could change it (see `asked`).
+    batch.rows = rows
+    for event, row in zip(batch.events, rows, strict=True):
+        event.names, event.row = features, row
+    return batch
 
 
 def _column(tensor: Tensor) -> list[Any]:
     """A value an event."""
     values, shape = tensor.values, tensor.shape
-    flat = not shape[1:] or shape[1:] == (1,)
-    if not isinstance(values, np.ndarray):
+    flat = len(shape) == 1 or shape[1:] == (1,)
+    if tensor.datatype == "BYTES":
         texts = _texts(tensor)
         return texts if flat else list(np.array(texts, object).reshape(shape).tolist())
     if not flat:
-        return list(values.reshape(shape).tolist())
+        return list(tensor.array().reshape(shape).tolist())
+    if not isinstance(values, np.ndarray):
+        return list(values)
     found: list[Any] = values.tolist()
     if values.dtype.kind == "f":
         for place in np.flatnonzero(np.isnan(values)).tolist():

@@ -19,7 +19,7 @@ from .answers import rows_of
 from .gather import Answers
 from .inference import InferReply, InferRequest
 from .v2_describe import Described
-from .v2_events import bodies, outputs
+from .v2_events import batch_of, outputs
 from .v2_json import read_json, write_json
 from .v2_tensors import refused
 
@@ -88,10 +88,10 @@ class Inference:
 
     async def _answer(self, request: InferRequest, exchange: Exchange) -> InferReply:
         described = self._described
-        events = bodies(request.inputs, features=described.features)
-        if len(events) > MAX_EVENTS:
-            raise refused(f"{len(events)} rows in one request; send at most {MAX_EVENTS}", status=413)
-        batch = Batch.of(events, request.id or exchange.request_id)
+        count = max((tensor.shape[0] for tensor in request.inputs if tensor.shape), default=0)
+        if count > MAX_EVENTS:
+            raise refused(f"{count} rows in one request; send at most {MAX_EVENTS}", status=413)
+        batch = batch_of(request.inputs, request.id or exchange.request_id, features=described.features)
         rows = rows_of(await self._run(batch, exchange))
         wanted = [name for name, _ in request.outputs]
         found = outputs(rows, wanted) if rows else described.nothing(wanted)

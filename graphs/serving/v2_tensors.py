@@ -16,7 +16,7 @@ from ...functions.problem import Problem, Refused
 from ...runtime.errors import did_you_mean
 
 Floats32 = NDArray[np.float32]
-Values = NDArray[Any] | Sequence[str | bytes]
+Values = NDArray[Any] | Sequence[Any]
 
 # How an element lies in bytes; BF16 is the upper half of a float32.
 STORED: Mapping[str, np.dtype[Any]] = {
@@ -37,6 +37,10 @@ STORED: Mapping[str, np.dtype[Any]] = {
 DATATYPES = (*STORED, "BYTES")
 # The datatype of an array; numpy has none for BF16.
 OF_DTYPE: Mapping[np.dtype[Any], str] = {dtype: name for name, dtype in STORED.items() if name != "BF16"}
+_BOUNDS = {
+    name: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) for name, dtype in STORED.items() if "INT" in name
+}
+_NARROW_FLOATS = frozenset(("FP16", "BF16", "FP32"))  # JSON's numbers are rounded to these
 _LENGTH = struct.Struct("<I")
 _WORDS = {"BOOL": "true and false", "BYTES": "strings", "INT": "whole numbers", "UINT": "whole numbers"}
 _NUMBERS = frozenset((int, float, type(None)))
@@ -52,8 +56,9 @@ _ACCEPTED = {
 class Tensor:
     """Values in a shape, row after row.
 
-    `values` are flat: an array of the datatype (float32 for BF16), for BYTES a sequence of str or bytes. `columns` says
-    what stands along the second axis, where that has names. With `is_bytes` those of BYTES are no text.
+    `values` are flat: an array of the datatype (float32 for BF16) or a list of plain numbers that are of it exactly;
+    for BYTES a list of str or bytes (`is_bytes`: that are no text). `columns` says what stands along the second axis,
+    where that has names.
     """
 
     name: str
@@ -71,11 +76,25 @@ class Tensor:
             raise refused(f"input {name!r} has {len(flat)} values; shape {list(shape)} needs {prod(shape)}")
         kind = datatype.rstrip("0123456789")
         accepted = _ACCEPTED.get(kind, _NUMBERS)
-        if not accepted.issuperset(map(type, flat)):
+        kinds = set(map(type, flat))
+        if not accepted.issuperset(kinds):
             place = next(place for place, value in enumerate(flat) if type(value) not in accepted)
             words = _WORDS.get(kind, "numbers")
             raise refused(f"input {name!r}: value {place} is {flat[place]!r}; {datatype} takes {words}")
-        return cls(name, datatype, shape, flat if datatype == "BYTES" else _array(name, datatype, flat))
+        if datatype in _NARROW_FLOATS:
+            return cls(name, datatype, shape, _array(name, datatype, flat))
+        least, most = _BOUNDS.get(datatype, (0, 0))
+        if kind.endswith("INT") and flat and not least <= min(flat) <= max(flat) <= most:
+            raise refused(f"input {name!r} holds a number beyond {datatype}")
+        if datatype == "FP64" and int in kinds:
+            flat = [value if value is None else float(value) for value in flat]
+        return cls(name, datatype, shape, flat)
+
+    def array(self) -> NDArray[Any]:
+        """The values as an array, flat; those of BYTES are objects."""
+        if isinstance(self.values, np.ndarray):
+            return self.values
+        return np.array(self.values, object if self.datatype == "BYTES" else STORED[self.datatype])
 
     @classmethod
     def of_bytes(cls, name: str, datatype: str, shape: tuple[int, ...], *, data: bytes | memoryview) -> Tensor:
@@ -106,11 +125,11 @@ class Tensor:
 
     def as_bytes(self) -> bytes:
         """The values as they lie in memory, little-endian; each of BYTES behind four bytes that tell its length."""
-        values = self.values
-        if isinstance(values, np.ndarray):
+        if self.datatype != "BYTES":
+            values = self.array()
             stored = narrowed(values) if self.datatype == "BF16" else values
             return stored.astype(STORED[self.datatype], copy=False).tobytes()
-        plain = [value.encode() if isinstance(value, str) else value for value in values]
+        plain = [value.encode() if isinstance(value, str) else value for value in self.values]
         return b"".join(chain.from_iterable((_LENGTH.pack(len(value)), value) for value in plain))
 
 
@@ -120,7 +139,7 @@ def checked(name: Any, datatype: Any, shape: Sequence[Any]) -> tuple[str, str, t
         raise refused("an input has no name")
     if datatype not in DATATYPES:
         raise refused(f"input {name!r}: no datatype {datatype!r}{did_you_mean(str(datatype), DATATYPES)}")
-    if not all(type(size) is int and size >= 0 for size in shape):
+    if any(type(size) is not int or size < 0 for size in shape):
         raise refused(f"input {name!r}: {list(shape)} is no shape; give a list of sizes")
     return name, str(datatype), tuple(shape)
 
@@ -154,15 +173,11 @@ def _flat(name: str, data: Any) -> list[Any]:
 
 
 def _array(name: str, datatype: str, flat: list[Any]) -> NDArray[Any]:
-    dtype = np.dtype(np.float32) if datatype == "BF16" else STORED[datatype]
-    try:
-        with np.errstate(over="ignore"):
-            found = np.array(flat, dtype)
-            if datatype == "BF16":
-                found = widened(narrowed(found))
-    except OverflowError:
-        raise refused(f"input {name!r} holds a number beyond {datatype}") from None
-    if dtype.kind == "f" and np.isinf(found).any():  # JSON has no infinity: a number was too large
+    with np.errstate(over="ignore"):
+        found = np.array(flat, STORED["FP32" if datatype == "BF16" else datatype])
+    if datatype == "BF16":
+        found = widened(narrowed(found))
+    if np.isinf(found).any():  # JSON has no infinity: a number was too large
         raise refused(f"input {name!r} holds a number beyond {datatype}")
     return found
 

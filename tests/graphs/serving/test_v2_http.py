@@ -116,7 +116,7 @@ def test_dropped_events_have_no_row_and_flattened_ones_several() -> None:
     assert found["item"] == one_input("item", "INT64", [4], [1, 2, 5, 6])
     assert told(app, asked(False, False, False))["item"] == one_input("item", "INT64", [0], [])
     rescued = app_of(Graph("r").to(lambda body: 1 // 0).on_error(lambda error, body: "instead"))
-    assert told(rescued, REQUEST) == {"output": one_input("output", "BYTES", [2], ["instead", "instead"])}
+    assert told(rescued, REQUEST) == {"answer": one_input("answer", "BYTES", [2], ["instead", "instead"])}
 
 
 class Anything:
