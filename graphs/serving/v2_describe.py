@@ -40,6 +40,7 @@ class Described:
     inputs: Mapping[str, Form] = field(default_factory=dict)
     outputs: dict[str, Form] = field(default_factory=dict)
     features: tuple[str, ...] = ()
+    predicts_first: bool = False
 
     def learn(self, tensors: list[Tensor]) -> None:
         """Takes note of outputs that are new, or other than was thought."""
@@ -80,7 +81,14 @@ def described(flow: Flow, asked: Mapping[str, str], *, version: str = "") -> Des
     outputs: dict[str, Form] = {"id": ("BYTES", [-1])}
     outputs |= {name: form for name, form in fields.items() if form is not None}
     takes_rows = tuple(asked) == flow.feature_names and set(asked.values()) == {"float64"}
-    return Described(flow.name, version, inputs, outputs, flow.feature_names if takes_rows else ())
+    return Described(
+        flow.name,
+        version,
+        inputs,
+        outputs,
+        features=flow.feature_names if takes_rows else (),
+        predicts_first=bool(flow.steps) and flow.steps[0].kind == "predict",
+    )
 
 
 def typed(dtype: str) -> Form:

@@ -33,10 +33,12 @@ _SCALARS = frozenset((int, float, bool, type(None)))
 _WRITE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
-def batch_of(inputs: Sequence[Tensor], request_id: str, *, features: tuple[str, ...] = ()) -> Batch:
+def batch_of(
+    inputs: Sequence[Tensor], request_id: str, *, features: tuple[str, ...] = (), is_first: bool = False
+) -> Batch:
     """An event for each row, named by the request's id; refuses (400) tensors that do not belong together.
 
-    `features` are those of a graph that takes them as one tensor, too.
+    `features` are those of a graph that takes them as one tensor, too; `is_first`: and gives them to its model at once.
     """
     sizes = {tensor.shape[:1] for tensor in inputs}
     if len(sizes) != 1 or not all(sizes):
@@ -48,7 +50,7 @@ def batch_of(inputs: Sequence[Tensor], request_id: str, *, features: tuple[str, 
     if len(set(names)) != len(names):
         raise refused(f"two inputs are called {next(name for name in names if names.count(name) > 1)!r}")
     if len(inputs) == 1 and features and len(inputs[0].shape) == 2 and inputs[0].name not in features:
-        return _of_matrix(inputs[0], request_id, features)
+        return _of_matrix(inputs[0], request_id, features, is_first=is_first)
     columns = [_column(tensor) for tensor in inputs]
     return Batch.of([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)], request_id)
 
@@ -62,7 +64,7 @@ def outputs(rows: Sequence[Row], wanted: Sequence[str] = ()) -> list[Tensor]:
     return [_output(name, columns[name]) for name in wanted or columns]
 
 
-def _of_matrix(tensor: Tensor, request_id: str, features: tuple[str, ...]) -> Batch:
+def _of_matrix(tensor: Tensor, request_id: str, features: tuple[str, ...], *, is_first: bool) -> Batch:
     count, width = tensor.shape
     if width != len(features):
         raise refused(
@@ -72,10 +74,10 @@ def _of_matrix(tensor: Tensor, request_id: str, features: tuple[str, ...]) -> Ba
         raise refused(f"input {tensor.name!r} is BYTES; the model takes numbers")
     rows = np.array(tensor.values, np.float64).reshape(count, width)
     batch = Batch.of([dict(zip(features, row, strict=True)) for row in rows.tolist()], request_id)
-    # What the bodies say is there as rows already, and no step comes between that could change it (see `asked`).
-    batch.rows = rows
-    for event, row in zip(batch.events, rows, strict=True):
-        event.names, event.row = features, row
+    if is_first:
+        batch.rows = rows  # as the bodies say, and no step comes before the model that could change them
+        for event, row in zip(batch.events, rows, strict=True):
+            event.names, event.row = features, row
     return batch
 
 

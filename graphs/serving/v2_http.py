@@ -91,7 +91,8 @@ class Inference:
         count = max((tensor.shape[0] for tensor in request.inputs if tensor.shape), default=0)
         if count > MAX_EVENTS:
             raise refused(f"{count} rows in one request; send at most {MAX_EVENTS}", status=413)
-        batch = batch_of(request.inputs, request.id or exchange.request_id, features=described.features)
+        name = request.id or exchange.request_id
+        batch = batch_of(request.inputs, name, features=described.features, is_first=described.predicts_first)
         rows = rows_of(await self._run(batch, exchange))
         wanted = [name for name, _ in request.outputs]
         found = outputs(rows, wanted) if rows else described.nothing(wanted)

@@ -101,6 +101,29 @@ def test_a_whole_batch_is_one_batch() -> None:
     assert found["score"]["data"] == [one["score"] for one in fraud_graph().test(rows)]
 
 
+def test_a_tensor_of_features_is_what_its_fields_are() -> None:
+    """Also where a check before the model changes what it was given."""
+    model = LinearModel(features=("a", "b"), weights=(1.0, 2.0))
+    rows = np.random.default_rng(3).normal(size=(6, 2))
+    together = {"inputs": [one_input("rows", "FP64", [6, 2], rows.tolist())]}
+    apart = {"inputs": [one_input(name, "FP64", [6], rows[:, at].tolist()) for at, name in enumerate("ab")]}
+
+    def doubles(body: dict[str, Any]) -> bool:
+        body["a"] *= 2
+        return True
+
+    for checks in ((), (doubles,)):
+        g = Graph("g")
+        for check in checks:
+            g.to(g.check(check))
+        app = app_of(g.to(g.predict(model)).respond("b"))
+        found = told(app, together)
+        assert found["score"] == told(app, apart)["score"]
+        assert found["b"]["data"] == rows[:, 1].tolist()
+        expected = model.predict(rows * ([2, 1] if checks else [1, 1]))
+        assert found["score"]["data"] == expected.tolist()
+
+
 def test_dropped_events_have_no_row_and_flattened_ones_several() -> None:
     g = Graph("g")
     parts = g.flatten(lambda body: [{"item": item} for item in body["items"]])
