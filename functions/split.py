@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from .forward import Request, Unanswered
+from .forward import VERSION_HEADER, Headers, Request, Unanswered
 from .http_app import HttpApp
 from .traffic import Share, Traffic
 
@@ -31,6 +31,8 @@ MAX_COMPARED_BYTES = 1 << 20
 SHADOW_QUEUE = 256  # copies that wait; more are dropped, for the shadow must not slow the answer
 SHADOW_WORKERS = 4
 REPORT_S = 0.5
+_VERSION = VERSION_HEADER.encode()
+_VERSION_DIGITS = 12  # of hexadecimal, which stand nowhere else in an answer
 REST_S = 2.0  # a canary that gave no answer is not asked for so long
 
 
@@ -83,7 +85,9 @@ class Split:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         traffic = self._traffic
-        if not traffic.is_split or scope["type"] != "http" or scope["method"] != "POST":
+        is_asked = scope["type"] == "http" and scope["method"] == "POST"
+        # Who names a version means it: no other may answer.
+        if not traffic.is_split or not is_asked or "/versions/" in scope["path"]:
             await self._app(scope, receive, send)
             return
         messages = await _read(receive)
@@ -178,7 +182,7 @@ class Split:
             url, request, answered = await self._queue.get()
             try:
                 answer = await self._forwarder().send(url, request)
-                body = await answer.body()
+                body = _unversioned(await answer.body(), answer.headers)
             except Unanswered:
                 self.counts.unanswered += 1
             else:
@@ -210,6 +214,7 @@ class _Recorder:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._status = 0
+        self._headers: Headers = ()
         self._parts: list[bytes] = []
         self._size = 0
         self.answer: tuple[int, bytes] | None = None
@@ -217,14 +222,20 @@ class _Recorder:
     async def __call__(self, message: Message) -> None:
         await self._send(message)
         if message["type"] == "http.response.start":
-            self._status = message["status"]
+            self._status, self._headers = message["status"], message["headers"]
             return
         part = message.get("body", b"")
         self._size += len(part)
         if self._size <= MAX_COMPARED_BYTES:
             self._parts.append(part)
             if not message.get("more_body"):
-                self.answer = (self._status, b"".join(self._parts))
+                self.answer = (self._status, _unversioned(b"".join(self._parts), self._headers))
+
+
+def _unversioned(body: bytes, headers: Headers) -> bytes:
+    """The body without the name of the version that answered: the inference protocol tells it in every answer."""
+    version = next((value for name, value in headers if name == _VERSION), b"")
+    return body.replace(version, b"") if len(version) == _VERSION_DIGITS else body
 
 
 async def _read(receive: Receive) -> list[Message]:

@@ -76,6 +76,8 @@ class Inference:
 
             request = read_message(body)
             return PROTOBUF, write_message(await self._answer(request, exchange), request)
+        if exchange.header(b"content-encoding") not in (b"", b"identity"):
+            raise refused("compressed bodies are not read here; send it as it is", status=415)
         told = exchange.header(_HEADER_SIZE)
         if told and not (told.isdigit() and len(told) < 20):
             raise refused(f"Inference-Header-Content-Length is {told.decode('latin-1')!r}; say how many bytes are JSON")

@@ -79,12 +79,14 @@ def serve() -> Iterator[Callable[[Asgi], str]]:
         thread.join(10)
 
 
-def ask(split: Split, *, times: int = 1, body: bytes = b'{"x":1}', method: str = "POST") -> list[httpx.Response]:
+def ask(
+    split: Split, *, times: int = 1, body: bytes = b'{"x":1}', method: str = "POST", path: str = "/predict"
+) -> list[httpx.Response]:
     """Requests one after the other, and then all copies sent."""
 
     async def run() -> list[httpx.Response]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=split), base_url="http://f") as client:
-            answers = [await client.request(method, "/predict?a=1", content=body) for _ in range(times)]
+            answers = [await client.request(method, f"{path}?a=1", content=body) for _ in range(times)]
         await split.settled()
         await split.aclose()
         return answers
@@ -161,6 +163,17 @@ def test_the_shadow_is_compared_and_never_answers(serve: Callable[[Asgi], str]) 
     split = split_to(echo("1"), shadow_url=serve(echo("2")))
     assert {a.json()["version"] for a in ask(split, times=3)} == {"1"}
     assert (split.counts.shadowed, split.counts.equal, split.counts.different) == (3, 0, 3)
+
+    # An answer that tells its version, as those of the inference protocol do, is no other answer for that.
+    split = split_to(echo("0123456789ab"), shadow_url=serve(echo("cdef01234567")))
+    assert {a.json()["version"] for a in ask(split, times=3)} == {"0123456789ab"}
+    assert (split.counts.shadowed, split.counts.equal, split.counts.different) == (3, 3, 0)
+
+
+def test_who_names_a_version_is_answered_by_no_other(serve: Callable[[Asgi], str]) -> None:
+    split = split_to(echo("1"), canary_url=serve(echo("2")), canary_percent=100.0)
+    answers = ask(split, times=2, path="/v2/models/predict/versions/1/infer")
+    assert [answer.json()["version"] for answer in answers] == ["1", "1"]
 
 
 def test_a_shadow_that_is_behind_or_gone_slows_nobody(serve: Callable[[Asgi], str]) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import tritonclient.grpc as over_grpc
 import tritonclient.http as over_http
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from eagleray.functions.api_keys import ApiKeys
@@ -195,6 +197,21 @@ def test_what_is_wrong_is_said(clients: Clients, kind: str) -> None:
     keyed = {"headers": {"authorization": "Bearer the key"}}
     assert client.infer("guarded", [tensor(module, "x", x[0])], **keyed).as_numpy("x").tolist() == [1.0, 2.0]
     assert client.is_model_ready("guarded")
+
+
+def test_compressed_bodies_are_refused_and_tools_find_their_way(clients: Clients, address: str) -> None:
+    client, module = clients["http"]
+    with pytest.raises(InferenceServerException, match="compressed bodies are not read here"):
+        client.infer("plain", [tensor(module, "x", np.ones((1, 2)))], request_compression_algorithm="gzip")
+    with grpc.insecure_channel(address) as channel:
+        database = ProtoReflectionDescriptorDatabase(channel)
+        assert "inference.GRPCInferenceService" in database.get_services()
+        methods = DescriptorPool(database).FindServiceByName("inference.GRPCInferenceService").methods
+        assert {method.name for method in methods} >= {"ModelInfer", "ModelMetadata", "ServerReady"}
+        health = channel.unary_unary("/grpc.health.v1.Health/Check")
+        for service in ("", "inference.GRPCInferenceService", "plain"):
+            asked = schema().message("grpc.health.v1.HealthCheckRequest")(service=service)
+            assert health(asked.SerializeToString()) == b"\x08\x01"
 
 
 def test_json_and_binary_of_http_say_the_same(clients: Clients) -> None:
