@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from eagleray.graphs.monitoring.action import Action
     from eagleray.graphs.monitoring.alert import Alert
     from eagleray.graphs.monitoring.monitor import Monitor
+    from eagleray.graphs.pipelines.pipeline import Pipeline
+    from eagleray.graphs.pipelines.pipeline_run import PipelineRun
     from eagleray.graphs.serving.endpoint import Endpoint
     from eagleray.runtime.errors import (
         DefinitionError,
@@ -90,6 +92,8 @@ __all__ = [
     "Monitor",
     "NotFoundError",
     "PinNotFound",
+    "Pipeline",
+    "PipelineRun",
     "Resources",
     "Retries",
     "Rule",
@@ -144,6 +148,8 @@ _HOMES = {
     "Monitor": "eagleray.graphs.monitoring.monitor",
     "NotFoundError": "eagleray.runtime.errors",
     "PinNotFound": "eagleray.runtime.errors",
+    "Pipeline": "eagleray.graphs.pipelines.pipeline",
+    "PipelineRun": "eagleray.graphs.pipelines.pipeline_run",
     "Resources": "eagleray.runtime.resources",
     "Retries": "eagleray.runtime.retries",
     "Rule": "eagleray.featurestore.definitions.rules",

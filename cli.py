@@ -24,6 +24,7 @@ from eagleray.functions import (
     typer_versions,
 )
 from eagleray.graphs import typer_graphs
+from eagleray.graphs.pipelines import typer_pipelines
 from eagleray.hub import typer_hub
 from eagleray.runtime import typer_secrets
 from eagleray.runtime.errors import EaglerayError
@@ -48,6 +49,7 @@ app.add_typer(typer_features.app, name="features")
 app.add_typer(typer_models.app, name="models")
 app.add_typer(typer_runs.app, name="runs")
 app.add_typer(typer_secrets.app, name="secret")
+app.add_typer(typer_pipelines.app, name="pipeline")
 app.command(context_settings=typer_run.HANDED_ON)(typer_run.run)
 app.command()(typer_graphs.test)
 app.command()(typer_serve.serve)

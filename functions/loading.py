@@ -26,6 +26,13 @@ class Servable(Protocol):
 
 
 @runtime_checkable
+class Composed(Protocol):
+    """What is no function and can be called as one: a pipeline."""
+
+    def as_function(self) -> Function[..., Any]: ...
+
+
+@runtime_checkable
 class Deployable(Protocol):
     """What has a `deploy` of its own: a function, a serving graph."""
 
@@ -80,6 +87,8 @@ def _named(target: str) -> Any:
 def _as_function(found: Any, target: str) -> Function[..., Any]:
     if isinstance(found, Function):
         return found
+    if isinstance(found, Composed) and not isinstance(found, type):
+        return found.as_function()
     if not callable(found):
         raise InputError(f"{target} is a {type(found).__name__}: name a function or a class")
     made: Function[..., Any] = function(found)

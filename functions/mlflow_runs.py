@@ -82,6 +82,11 @@ class MLflowRuns:
             ]
             self._client.log_inputs(run_id, [DatasetInput(one) for one in found])
 
+    def reopen(self, run_id: str) -> None:
+        """Begins an ended run again: it goes on."""
+        with self._translated():
+            self._client.update_run(run_id, status="RUNNING")
+
     def end(self, run_id: str, status: str) -> None:
         """Ends the run as FINISHED, FAILED or KILLED."""
         with self._translated():

@@ -24,10 +24,13 @@ _OURS = tuple(str(Path(__file__).parents[1] / floor) for floor in ("runtime", "f
 _MOST_JSON = 1 << 20  # characters; what is longer is no small result
 
 
-def recorded(fn: Callable[..., Any], attach: Callable[[], CurrentRun]) -> Callable[..., Any]:
+def recorded(
+    fn: Callable[..., Any], attach: Callable[[], CurrentRun], *, keeps_result: bool = True
+) -> Callable[..., Any]:
     """The function with a recorder around it, for any process that can `attach` to the open run.
 
-    A coroutine is awaited; of a generator the values are read into a list.
+    A coroutine is awaited; of a generator the values are read into a list. Without `keeps_result` the result is no file
+    of the run.
     """
 
     @functools.wraps(fn, updated=())
@@ -40,7 +43,7 @@ def recorded(fn: Callable[..., Any], attach: Callable[[], CurrentRun]) -> Callab
             except BaseException as error:
                 _write_last(run, {ERROR: masked(user_frames(error)).encode()}, error)
                 raise
-            _write(run, result_files(value))
+            _write(run, result_files(value) if keeps_result else {})
         return value
 
     return call

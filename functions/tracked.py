@@ -103,14 +103,19 @@ class Tracked(Generic[P, R]):
         return fetched(call.submit(args, kwargs), self.spec.name)
 
     def _failed(self, runs: MLflowRuns, run_id: str, error: BaseException) -> None:
-        status = "FAILED" if isinstance(error, Exception) else "KILLED"
-        first = (str(error).strip().splitlines() or [""])[0]
-        text = masked(f"{_type_name(error)}: {first}")[:_MOST_TEXT]
         try:
-            runs.write(run_id, Run(self.opening.experiment, tags={"error": text}))
-            runs.end(run_id, status)
+            written_as_failed(runs, run_id, self.opening.experiment, error)
         finally:
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
             error.add_note(f"run {run_id} {status.lower()}: `eagleray runs show {run_id[:8]}` shows it")
+
+
+def written_as_failed(runs: MLflowRuns, run_id: str, experiment: str, error: BaseException) -> None:
+    """Ends a run as FAILED with its error; as KILLED where Ctrl-C or an exit ended it."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    text = masked(f"{_type_name(error)}: {first}")[:_MOST_TEXT]
+    runs.write(run_id, Run(experiment, tags={"error": text}))
+    runs.end(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
 
 
 def tracked(fn: Callable[P, R], spec: FunctionSpec, options: TrackOptions) -> Tracked[P, R]:
@@ -127,7 +132,7 @@ def tracked(fn: Callable[P, R], spec: FunctionSpec, options: TrackOptions) -> Tr
     opening = Run(
         experiment=options.get("experiment") or spec.name,
         name=options.get("name") or spec.name,
-        tags={**_code_tags(fn), "on": on, **options.get("tags", {})},
+        tags={**code_tags(fn), "on": on, **options.get("tags", {})},
         parent=options.get("parent", ""),
     )
     return Tracked(fn, spec, opening, options.get("settings") or Settings.from_env(), on)
@@ -174,7 +179,8 @@ def _type_name(value: object) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _code_tags(fn: Callable[..., Any]) -> dict[str, str]:
+def code_tags(fn: Callable[..., Any]) -> dict[str, str]:
+    """What is known of a function's code: its name, its hash, the commit that its file is at."""
     plain: Any = inspect.unwrap(getattr(fn, "cls", fn))
     tags = {"function": f"{plain.__module__}.{plain.__qualname__}", "code.hash": bundle.content_hash(fn)}
     code = getattr(plain, "__code__", None)

@@ -8,7 +8,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-_OURS = str(Path(__file__).parent)
+_OURS = tuple(str(Path(__file__).parents[1] / place) for place in ("runtime", "functions", "graphs/pipelines"))
 
 
 class WorkerTraceback(Exception):

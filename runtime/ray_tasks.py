@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from . import ray_cluster
 from .bundle import Code, code_of
 from .call_options import CallOptions
 from .errors import DefinitionError, InputError, ServerUnavailable
-from .failure import told
+from .failure import WorkerTraceback, told
 from .packages import Packaged
 from .ray_capacity import cluster_resources, misfit, slots
 from .ray_watch import RayWatch, lost
@@ -190,9 +191,17 @@ def fetched(ticket: ray.ObjectRef[T], name: str) -> T:
         out_of_memory = isinstance(error, ray.exceptions.OutOfMemoryError)
         raise ServerUnavailable(lost(name, why="ran out of memory" if out_of_memory else "died")) from None
     except ray.exceptions.RayTaskError as error:
-        # Raised around the user's code: an argument, or a result, that cannot be pickled or read back.
-        cause = error.cause if isinstance(error.cause, Exception) else error
-        raise cause from None
+        # The user's own, or one around the user's code: an argument, or a result, that cannot be pickled or read back.
+        if not isinstance(error.cause, Exception):
+            raise error from None
+        raise error.cause from _frames(error)
+
+
+def _frames(error: ray.exceptions.RayTaskError) -> WorkerTraceback:
+    """What Ray tells of an error's frames, without its own first line and colours."""
+    head, _, text = re.sub(r"\x1b\[\d+m", "", str(error)).partition("\n")
+    place = re.search(r"\((pid=\d+, ip=[^,)]+)", head)
+    return WorkerTraceback(f"Traceback (most recent call last):\n{text}", place[1] if place else head)
 
 
 def task_options(options: CallOptions) -> dict[str, Any]:

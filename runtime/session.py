@@ -37,7 +37,7 @@ def session(
             ray_cluster.connect(chosen, num_cpus=num_cpus, dashboard=dashboard)
             yield Session(chosen, ray_cluster.dashboard_url())
         finally:
-            with _undisturbed():
+            with undisturbed():
                 if not had_ray:
                     ray_cluster.stop()
                 if chosen.redis_url is None:
@@ -61,7 +61,7 @@ def _terminated_politely() -> Iterator[None]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """A second, impatient Ctrl-C must not leave half of it running."""
     if threading.current_thread() is not threading.main_thread():
         yield
