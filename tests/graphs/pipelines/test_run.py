@@ -1,10 +1,8 @@
-"""Runs in this process: order, threads, copies, items, conditions, retries, limits, errors, interrupts, secrets."""
+"""Runs in this process: order, threads, copies, items, conditions, retries, errors, resuming."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import threading
 import time
 import traceback
@@ -16,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from eagleray import Pipeline, PipelineRun, Retries, Secret, function
+from eagleray import Pipeline, PipelineRun, Retries, function
 from eagleray.runtime.errors import DefinitionError, InputError, NotFoundError
 from eagleray.runtime.settings import Settings
 
@@ -271,97 +269,6 @@ def test_retries(settings: Settings) -> None:
     q.step(flaky, "other", retries=Retries(3, on=(KeyError,), backoff_s=0.0))
     with pytest.raises(OSError, match="other"):
         ran(q, settings)
-
-
-def endless() -> None:
-    while True:
-        threading.Event().wait(0.01)
-
-
-def test_a_time_limit_holds_on_threads_and_alone(settings: Settings) -> None:
-    p = Pipeline("limits")
-    p.step(function(timeout_s=0.2)(endless))
-    with pytest.raises(TimeoutError, match=r"endless took longer than 0.2 s"):
-        ran(p, settings)
-    p.step(constant, 1, name="beside")
-    with pytest.raises(TimeoutError, match=r"endless took longer than 0.2 s"):
-        ran(p, settings)
-    assert p.runs(settings=settings)[0]["beside"].status == "FINISHED"
-
-
-@pytest.mark.parametrize("steps", [1, 3])
-def test_ctrl_c_ends_the_run_as_killed_and_leaves_nothing_running(steps: int, settings: Settings) -> None:
-    p = Pipeline("interrupted")
-    first = p.step(constant, 1)
-    begun = threading.Barrier(steps)
-
-    def hangs(_x: int) -> None:
-        if begun.wait(30) == 0:
-            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
-        endless()
-
-    for place in range(steps):
-        p.step(hangs, first, name=f"hang{place}", retries=Retries(3, backoff_s=0.0))
-    started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt) as caught:
-        ran(p, settings)
-    assert time.monotonic() - started < 4
-    assert "was ended: pipeline.resume(" in caught.value.__notes__[0]
-    (run,) = p.runs(settings=settings)
-    assert run.status == "KILLED"
-    assert {one.status for name, one in run.steps.items() if "hang" in name} == {"KILLED"}
-    assert run["constant"].status == "FINISHED"
-    assert not [one for one in threading.enumerate() if one.name.startswith("step ")]
-
-
-def test_a_run_is_driven_by_one(settings: Settings) -> None:
-    p = Pipeline("driven")
-    seen: list[str] = []
-
-    def looks() -> None:
-        (run,) = p.runs(settings=settings)
-        seen.append(run.status)
-        assert run["looks"].status == "RUNNING"
-
-    p.step(looks)
-    run = ran(p, settings)
-    assert (seen, run.status) == (["RUNNING"], "FINISHED")
-    assert not list((settings.home / "pipelines" / "driven").iterdir()), "its lock is gone"
-
-
-def test_a_secret_is_there_for_its_step_and_in_no_file(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    value = "hush-" + "of-pipelines"
-    monkeypatch.setenv("EAGLERAY_HOME", str(settings.home))
-    monkeypatch.setenv("HF_TOKEN", value)
-
-    @function(secrets=[Secret("hf-token")])
-    def leaky(how: str) -> object:
-        token = os.environ["HF_TOKEN"]
-        print("token", token)
-        if how == "raise":
-            raise ValueError(f"token {token}")
-        return {"length": len(token), "text": token if how == "return" else ""}
-
-    def plain(x: object) -> object:
-        return x
-
-    def built(how: object) -> Pipeline:
-        p = Pipeline("secrets")
-        p.step(plain, p.step(leaky, how))
-        p.parameter("extra", "")
-        return p
-
-    assert ran(built("fine"), settings)["leaky"].value == {"length": len(value), "text": ""}
-    with pytest.raises(ValueError, match=r"token \*\*\*"):
-        ran(built("raise"), settings)
-    with pytest.raises(InputError, match="its output holds the value of secret 'hf-token'"):
-        ran(built("return"), settings)
-    with pytest.raises(InputError, match="leaky: how holds the value of secret 'hf-token', which would be stored"):
-        ran(built(value), settings)
-    with pytest.raises(InputError, match="parameter 'extra' holds the value of secret"):
-        ran(built("fine"), settings, extra=f"Bearer {value}")
-    held = [path for path in settings.home.rglob("*") if path.is_file() and value.encode() in path.read_bytes()]
-    assert held == []
 
 
 def test_a_thousand_steps_cost_little(settings: Settings, tmp_path: Path) -> None:

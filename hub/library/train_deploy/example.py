@@ -1,0 +1,20 @@
+"""Train a model, and deploy it only if it is better than the champion."""
+
+import polars as pl
+
+from eagleray import hub
+
+
+def load() -> pl.DataFrame:
+    """A table of numeric features and the label; yours comes from files or the feature store."""
+    return pl.DataFrame(
+        {"amount": [float(i % 97) for i in range(500)], "fraud": [int(i % 97 > 80) for i in range(500)]}
+    )
+
+
+pipeline = hub.load("hub://train_deploy")(load, model="fraud", label="fraud", budget_s=3, deploy=print)
+print(pipeline.plan())
+
+if __name__ == "__main__":
+    run = pipeline.run()
+    print(run["evaluate"].value, run["deploy"].status)
