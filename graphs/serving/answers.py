@@ -29,3 +29,15 @@ def columns_of(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """The rows by field; None where a row lacks one."""
     names = dict.fromkeys(chain.from_iterable(rows))
     return {name: [row.get(name) for row in rows] for name in names}
+
+
+def even(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """The columns, each of one type: where some rows have a list (one score a class), a number is a list of one."""
+    return {name: _even(values) for name, values in columns.items()}
+
+
+def _even(values: list[Any]) -> list[Any]:
+    kinds = set(map(type, values))
+    if list not in kinds or not kinds & {int, float}:
+        return values
+    return [[value] if isinstance(value, int | float) else value for value in values]

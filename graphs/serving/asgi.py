@@ -14,7 +14,7 @@ from ...functions.problem import Problem, Refused
 from ..flows.compile import Compiled
 from ..flows.event import Batch
 from ..flows.flow import Flow
-from .answers import columns_of, rows_of
+from .answers import columns_of, even, rows_of
 from .gather import Answers, Gatherer
 from .openapi import graph_document
 from .v2_describe import described
@@ -91,7 +91,7 @@ async def _answered(body: bytes, exchange: Exchange, run: Callable[[Batch, Excha
     is_many = type(data) is list
     answers = await run(Batch.of(data if is_many else [data], exchange.request_id), exchange)
     if ARROW in exchange.header(b"accept"):
-        return ARROW, to_stream(columns_of(rows_of(answers)))
+        return ARROW, to_stream(even(columns_of(rows_of(answers))))
     return JSON, orjson.dumps(answers if is_many else answers[0], option=_WRITE)
 
 

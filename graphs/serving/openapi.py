@@ -23,7 +23,8 @@ def graph_document(
         "properties": {"id": {"type": "string"}, **fields},
         "required": [*fields],
     }
-    answer = {"type": "object", "properties": {"id": {"type": "string"}, "score": {"type": ["number", "null"]}}}
+    score = {"type": ["number", "array", "null"], "items": {"type": "number"}}
+    answer = {"type": "object", "properties": {"id": {"type": "string"}, "score": score}}
     paths: dict[str, Any] = {"": {"post": _events("Answer one event, or a list of them", event, answer)}}
     if flow.model is not None:
         explanation = {
