@@ -11,6 +11,7 @@ from .inference import InferReply, InferRequest
 from .v2_tensors import Tensor, checked, refused
 
 _WRITE = orjson.OPT_SERIALIZE_NUMPY
+_NO_PARAMETERS: dict[str, Any] = {}
 
 
 def read_json(body: bytes, header_size: int | None = None) -> InferRequest:
@@ -82,7 +83,8 @@ class _Binary:
 
 def _input(told: dict[str, Any], binary: _Binary) -> Tensor:
     name, datatype, shape = checked(told.get("name"), told.get("datatype"), _list("shape", told.get("shape")))
-    parameters = _object("parameters", told.get("parameters") or {})
+    given = told.get("parameters")
+    parameters = _object("parameters", given) if given else _NO_PARAMETERS
     if "shared_memory_region" in parameters:
         raise refused(f"input {name!r}: no shared memory here; send the values")
     size = parameters.get("binary_data_size")

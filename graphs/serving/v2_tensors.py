@@ -42,13 +42,13 @@ _BOUNDS = {
 }
 _NARROW_FLOATS = frozenset(("FP16", "BF16", "FP32"))  # JSON's numbers are rounded to these
 _LENGTH = struct.Struct("<I")
-_WORDS = {"BOOL": "true and false", "BYTES": "strings", "INT": "whole numbers", "UINT": "whole numbers"}
-_NUMBERS = frozenset((int, float, type(None)))
-_ACCEPTED = {
-    "BOOL": frozenset((bool,)),
-    "BYTES": frozenset((str,)),
-    "INT": frozenset((int,)),
-    "UINT": frozenset((int,)),
+_NUMBERS: frozenset[type] = frozenset((int, float, type(None)))
+# What JSON may hold for a datatype, and what it is called.
+_ACCEPTED: Mapping[str, tuple[frozenset[type], str]] = {
+    **dict.fromkeys(STORED, (_NUMBERS, "numbers")),
+    **dict.fromkeys(_BOUNDS, (frozenset((int,)), "whole numbers")),
+    "BOOL": (frozenset((bool,)), "true and false"),
+    "BYTES": (frozenset((str,)), "strings"),
 }
 
 
@@ -72,19 +72,18 @@ class Tensor:
     def of_json(cls, name: str, datatype: str, shape: tuple[int, ...], *, data: Any) -> Tensor:
         """From a list, flat or nested; null is NaN in a tensor of floats. Refuses what does not fit (400)."""
         flat = _flat(name, data)
-        if len(flat) != prod(shape):
-            raise refused(f"input {name!r} has {len(flat)} values; shape {list(shape)} needs {prod(shape)}")
-        kind = datatype.rstrip("0123456789")
-        accepted = _ACCEPTED.get(kind, _NUMBERS)
+        count = prod(shape)
+        if len(flat) != count:
+            raise refused(f"input {name!r} has {len(flat)} values; shape {list(shape)} needs {count}")
+        accepted, words = _ACCEPTED[datatype]
         kinds = set(map(type, flat))
-        if not accepted.issuperset(kinds):
+        if not kinds <= accepted:
             place = next(place for place, value in enumerate(flat) if type(value) not in accepted)
-            words = _WORDS.get(kind, "numbers")
             raise refused(f"input {name!r}: value {place} is {flat[place]!r}; {datatype} takes {words}")
         if datatype in _NARROW_FLOATS:
             return cls(name, datatype, shape, _array(name, datatype, flat))
-        least, most = _BOUNDS.get(datatype, (0, 0))
-        if kind.endswith("INT") and flat and not least <= min(flat) <= max(flat) <= most:
+        bounds = _BOUNDS.get(datatype)
+        if bounds is not None and flat and not bounds[0] <= min(flat) <= max(flat) <= bounds[1]:
             raise refused(f"input {name!r} holds a number beyond {datatype}")
         if datatype == "FP64" and int in kinds:
             flat = [value if value is None else float(value) for value in flat]
@@ -139,8 +138,9 @@ def checked(name: Any, datatype: Any, shape: Sequence[Any]) -> tuple[str, str, t
         raise refused("an input has no name")
     if datatype not in DATATYPES:
         raise refused(f"input {name!r}: no datatype {datatype!r}{did_you_mean(str(datatype), DATATYPES)}")
-    if any(type(size) is not int or size < 0 for size in shape):
-        raise refused(f"input {name!r}: {list(shape)} is no shape; give a list of sizes")
+    for size in shape:
+        if type(size) is not int or size < 0:
+            raise refused(f"input {name!r}: {list(shape)} is no shape; give a list of sizes")
     return name, str(datatype), tuple(shape)
 
 
