@@ -6,7 +6,9 @@ merging is exact and does not depend on order or on where a step ends.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,6 +29,7 @@ class Events:
     ts_us: Int64s
     offsets: Int64s
     frame: pl.DataFrame
+    rows: Sequence[Sequence[Any]] | None = None  # the frame's, where they are at hand
 
     def __len__(self) -> int:
         return len(self.codes)

@@ -30,12 +30,12 @@ class PlainStep:
         self._names = [name for name, _ in layout.plain]
         self._dtypes = [dtype for _, dtype in layout.plain]
         self._tailed = [place for place, dtype in enumerate(self._dtypes) if has_tail(dtype)]
-        self._scalar = all(dtype in NUMERIC for dtype in self._dtypes)
+        self.scalar = all(dtype in NUMERIC for dtype in self._dtypes)
         self._opener = Opener(layout)
 
     def advanced(self, packed: Sequence[bytes | None], events: Events) -> list[bytes]:
         """The values after these events; those a key has already seen change nothing. Every key has an event."""
-        if len(events) <= FEW and self._scalar:
+        if len(events) <= FEW and self.scalar:
             return self._advanced_few(packed, events)
         opened = self._opener.open(packed)
         old = opened.head
@@ -62,7 +62,7 @@ class PlainStep:
         keys = [_Key(value, self._opener.size) for value in packed]
         columns = events.frame.columns
         places = [columns.index(name) for name in self._names]
-        rows = events.frame.rows()
+        rows = events.frame.rows() if events.rows is None else events.rows
         for code, ts_us, offset, row in zip(
             events.codes.tolist(), events.ts_us.tolist(), events.offsets.tolist(), rows, strict=True
         ):

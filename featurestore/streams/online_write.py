@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,7 +19,7 @@ from ..events.leases import Lease
 from ..offline.offline import OFFSET, PARTITION
 from ..online.online import OnlineStore, wall_clock_ms
 from ..online.online_keys import OnlineKeys
-from ..online.requests import Requests
+from ..online.requests import Requests, moment_us
 from ..state.engine import Events, advance
 from ..state.packed import newest_us
 from ..state.plain_step import PlainStep
@@ -100,7 +101,10 @@ class OnlineWriter:
         """The events in groups of whole keys, each with the online keys its codes stand for and their partitions."""
         if not frame.height:
             return
-        names, codes = self._few(frame) if frame.height <= FEW else self._many(frame)
+        if frame.height <= FEW:
+            yield self._few(frame)
+            return
+        names, codes = self._many(frame)
         homes = np.empty(len(names), dtype=np.int32)
         homes[codes] = frame.get_column(PARTITION).to_numpy()
         ts_us = frame.get_column(self._applied.timestamp).to_numpy().view(np.int64)
@@ -108,21 +112,36 @@ class OnlineWriter:
         if len(names) <= KEYS_A_STEP:
             yield names, Events(codes, ts_us, offsets, frame), homes
             return
+        once = len(names) == len(codes)
         for first in range(0, len(names), KEYS_A_STEP):
             here = slice(first, first + KEYS_A_STEP)
-            inside = np.flatnonzero((codes >= first) & (codes < first + KEYS_A_STEP))
-            yield (
-                names[here],
-                Events(codes[inside] - first, ts_us[inside], offsets[inside], frame[inside]),
-                homes[here],
-            )
+            if once:  # every key has one event, in this order: parts of the frame, nothing is copied
+                events = Events(codes[here] - first, ts_us[here], offsets[here], frame[here])
+            else:
+                inside = np.flatnonzero((codes >= first) & (codes < first + KEYS_A_STEP))
+                events = Events(codes[inside] - first, ts_us[inside], offsets[inside], frame[inside])
+            yield names[here], events, homes[here]
 
-    def _few(self, frame: pl.DataFrame) -> tuple[list[bytes], NDArray[np.int64]]:
-        """The keys of some events, and which of them is each event's: as `_many`, without its fixed cost."""
-        columns = {entity.name: frame.get_column(entity.name).to_list() for entity in self._applied.entities}
-        keys = self._keys.of(Requests(columns, owner=self._applied.name))
+    def _few(self, frame: pl.DataFrame) -> tuple[list[bytes], Events, NDArray[np.int32]]:
+        """Some events: as `_many`, without its fixed cost. A column of a frame costs 10 us, all of a row fewer."""
+        rows = frame.rows() if self._plain is not None and self._plain.scalar else None
+        columns = dict(zip(frame.columns, zip(*rows, strict=True), strict=True)) if rows is not None else {}
+
+        def column(name: str) -> Sequence[Any]:
+            return columns[name] if columns else frame.get_column(name).to_list()
+
+        asked = {entity.name: column(entity.name) for entity in self._applied.entities}
+        keys = self._keys.of(Requests(asked, owner=self._applied.name))
         places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-        return list(places), np.array([places[key] for key in keys])
+        codes = np.array([places[key] for key in keys])
+        homes = np.empty(len(places), dtype=np.int32)
+        homes[codes] = column(PARTITION)
+        if columns:
+            moments = [moment_us(moment, owner=self._applied.name) for moment in columns[self._applied.timestamp]]
+            ts_us = np.array(moments, dtype=np.int64)
+        else:
+            ts_us = frame.get_column(self._applied.timestamp).to_numpy().view(np.int64)
+        return list(places), Events(codes, ts_us, np.array(column(OFFSET), dtype=np.int64), frame, rows), homes
 
     def _many(self, frame: pl.DataFrame) -> tuple[list[bytes], NDArray[np.int64]]:
         # One dictionary encoding gives codes in order of first appearance, whatever the keys' types are; the events
