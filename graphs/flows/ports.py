@@ -26,6 +26,9 @@ class Reader(Protocol):
 
     def read(self, rows: Sequence[Mapping[str, object]]) -> Floats: ...
 
+    def moment_us(self, row: Mapping[str, object]) -> int:
+        """When a request asks, in microseconds: its own event time, or now; what it is served is watched at that time."""
+
 
 class Predictor(Protocol):
     """A model: predictions (n, or n x classes) and contributions (n x (features + 1), the base value last) for rows x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,9 @@ class TableReader:
             out[place, 0] = amount
             out[place, 1:] = self.table.get(str(row["card_id"]), np.nan)
         return out
+
+    def moment_us(self, row: Mapping[str, object]) -> int:
+        return time.time_ns() // 1_000
 
 
 @dataclass(frozen=True)

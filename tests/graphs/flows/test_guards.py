@@ -106,6 +106,9 @@ def test_a_model_and_its_features_have_fallbacks():
         def read(self, rows):
             raise ServerUnavailable("no store")
 
+        def moment_us(self, row):
+            return 0
+
     class AwayVector(TableVector):
         def open_reader(self):
             return Away()
