@@ -27,7 +27,7 @@ class Reader(Protocol):
     def read(self, rows: Sequence[Mapping[str, object]]) -> Floats: ...
 
     def moment_us(self, row: Mapping[str, object]) -> int:
-        """When a request asks, in microseconds: its own event time, or now; what it is served is watched at that time."""
+        """When a request asks, in microseconds: its own event time, or now. Monitoring watches it at that moment."""
 
 
 class Predictor(Protocol):
