@@ -1,4 +1,4 @@
-"""How good scores are: ROC AUC, average precision, log loss, RMSE, in plain numpy.
+"""How good scores are: ROC AUC, average precision, log loss, Brier score, RMSE, MAE, R2, in plain numpy.
 
 Called once a boosting round, so every measure is one sort and a few cumulative sums.
 """
@@ -65,6 +65,23 @@ def rmse(labels: Floats, scores: Floats) -> float:
     return float(np.sqrt(np.mean(np.square(labels.astype(np.float64) - scores))))
 
 
+def brier(labels: Floats, scores: Floats) -> float:
+    """Mean squared distance of probabilities from 0/1 labels (Brier 1950)."""
+    return float(np.mean(np.square(labels.astype(np.float64) - scores)))
+
+
+def mae(labels: Floats, scores: Floats) -> float:
+    """Mean absolute error, in the label's unit."""
+    return float(np.mean(np.abs(labels.astype(np.float64) - scores)))
+
+
+def r2(labels: Floats, scores: Floats) -> float:
+    """The share of the labels' variance that the scores explain; NaN where the labels do not vary."""
+    y = labels.astype(np.float64)
+    total = float(np.square(y - y.mean()).sum()) if len(y) else 0.0
+    return 1.0 - float(np.square(y - scores).sum()) / total if total else float("nan")
+
+
 def _hits_by_threshold(labels: Floats, scores: Floats) -> tuple[Floats, Floats]:
     """Positives and rows at or above each distinct score, highest score first."""
     order = np.argsort(-scores, kind="stable")
@@ -80,7 +97,10 @@ METRICS: Mapping[str, Metric] = {
         Metric("average_precision", "classification", True, average_precision),
         Metric("roc_auc", "classification", True, roc_auc),
         Metric("log_loss", "classification", False, log_loss),
+        Metric("brier", "classification", False, brier),
         Metric("rmse", "regression", False, rmse),
+        Metric("mae", "regression", False, mae),
+        Metric("r2", "regression", True, r2),
     )
 }
 

@@ -143,6 +143,7 @@ ROOMS = {
         "pipelines": {"pictures"},
         "monitoring": {"flows", "serving"},
     },
+    "functions": {"evaluation": {"evaluate"}},
 }
 
 

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from eagleray.functions.evaluate import METRICS, average_precision, log_loss, measure, metric, rmse, roc_auc
+from eagleray.functions.evaluate import (
+    METRICS,
+    average_precision,
+    brier,
+    log_loss,
+    mae,
+    measure,
+    metric,
+    r2,
+    rmse,
+    roc_auc,
+)
 from eagleray.runtime.errors import InputError
 
 
@@ -19,12 +30,16 @@ def test_classification_measures_agree_with_scikit_learn(seed: int, distinct: in
     assert roc_auc(labels, scores) == pytest.approx(oracle.roc_auc_score(labels, scores))
     assert average_precision(labels, scores) == pytest.approx(oracle.average_precision_score(labels, scores))
     assert log_loss(labels, scores) == pytest.approx(oracle.log_loss(labels, scores.astype(np.float64)))
+    assert brier(labels, scores) == pytest.approx(oracle.brier_score_loss(labels, scores.astype(np.float64)))
 
 
-def test_rmse_agrees_with_scikit_learn() -> None:
+def test_regression_measures_agree_with_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     labels, scores = rng.normal(size=(2, 100)).astype(np.float32)
     assert rmse(labels, scores) == pytest.approx(oracle.root_mean_squared_error(labels, scores))
+    assert mae(labels, scores) == pytest.approx(oracle.mean_absolute_error(labels, scores))
+    assert r2(labels, scores) == pytest.approx(oracle.r2_score(labels, scores))
+    assert np.isnan(r2(np.ones(3), np.ones(3)))
 
 
 def test_a_perfect_and_a_useless_score() -> None:
@@ -53,8 +68,8 @@ def test_loss_turns_every_metric_so_that_less_is_better() -> None:
 
 def test_measure_gives_the_metrics_of_the_task() -> None:
     labels = np.array([0.0, 1.0])
-    assert set(measure("regression", labels, labels)) == {"rmse"}
-    assert set(measure("classification", labels, labels)) == set(METRICS) - {"rmse"}
+    assert set(measure("regression", labels, labels)) == {"rmse", "mae", "r2"}
+    assert set(measure("classification", labels, labels)) == set(METRICS) - {"rmse", "mae", "r2"}
 
 
 def test_an_unknown_metric_names_the_nearest() -> None:

@@ -1,0 +1,1 @@
+"""How good a model is, said honestly: splits, calibration, thresholds, intervals, segments, a report."""
