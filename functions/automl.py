@@ -1,33 +1,43 @@
-"""One call from a table to a registered model: search, ensemble, final fit, tracking."""
+"""One call from a table to a registered model: search, ensemble, final fit, evaluation, tracking."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import numpy as np
+import orjson
 import polars as pl
 
 from ..runtime.errors import InputError
 from ..runtime.settings import Settings
 from .budget import Budget
-from .ensemble import choose, link
-from .evaluate import measure
+from .ensemble import choose
 from .evaluate import metric as metric_named
+from .evaluation.calibration import Method
+from .evaluation.evaluation import Evaluation, check_segments, judge
+from .evaluation.report import Report, report
+from .evaluation.splits import Split
+from .evaluation.threshold import Capacity, Cost
+from .judging import judged_rows, notes
 from .learner import LEARNERS, Fold, learner
 from .model import Member, Model
 from .model_registry import ModelRegistry
+from .nested import nested, outer_portions
 from .refit import Part, fit_parts
 from .run import Run, Tracker
 from .search import Search, Trial, leaderboard
 from .tracking import tracker
-from .trainer import Pool
-from .training_table import Split, features_of, to_fold
+from .trainer import Pool, Portion
+from .training_table import features_of, prepare
 from .tune import Tuning
 
 _CLOSING_S = 1.0
+_JUDGING_S = 0.5  # intervals, calibration, report
+_NESTED_SHARE = 0.3  # of the budget, where the table is small
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,12 @@ class AutoMLOptions:
     """What can be set beside label, metric, budget and time column.
 
     `ignore`: columns that are no features (keys, texts). `validation_column`: a Boolean column that is true
-    where a row judges, false where it teaches, null where it is left out. `workers`: None for one a CPU of
+    where a row judges, false where it teaches, null where it is left out. `validation_gap` ("7d"): so long before the
+    judged rows nothing teaches. `test_fraction` of the rows (the latest ones, with a time column) are held out of the
+    search to judge its result. `folds`: nested cross-validation with so many, 0 for none; None for 5 where
+    a table of less than 1,000 rows has neither a validation column nor a test fraction.
+    `calibration`: "auto", "platt", "isotonic" or "none". `threshold`: `Cost(...)` or `Capacity(...)`. `segments`:
+    columns, features or not, by whose values the measures are told. `workers`: None for one a CPU of
     the cluster. `ensemble_size`: up to so many boosters are averaged where that judges as well as the best
     alone; 1 for the fastest predictions. `model_name`: empty for the label's name. `attachments`: bytes that
     travel with the model, by file name. `on_trial` is called with each finished trial. `track` False keeps
@@ -46,6 +61,12 @@ class AutoMLOptions:
     ignore: Sequence[str] = ()
     validation_fraction: float = 0.2
     validation_column: str | None = None
+    validation_gap: str | timedelta = ""
+    test_fraction: float = 0.0
+    folds: int | None = None
+    calibration: Method = "auto"
+    threshold: Cost | Capacity | None = None
+    segments: Sequence[str] = ()
     ensemble_size: int = 3
     workers: int | None = None
     seed: int = 0
@@ -63,8 +84,8 @@ class AutoMLOptions:
 class AutoMLRun:
     """A finished search: the model (registered when tracked), every trial, and what the model came to.
 
-    `recipe` is what the model was made of, for `refit`. `metrics` are those of the model on the validation rows,
-    before its final fit on all rows.
+    `recipe` is what the model was made of, for `refit`. `metrics` are those of `evaluation`: of models that were not
+    fitted on the judged rows; the model itself is fitted on all rows.
     """
 
     model: Model
@@ -73,6 +94,12 @@ class AutoMLRun:
     metrics: Mapping[str, float]
     run_id: str
     seconds: float
+    evaluation: Evaluation = field(repr=False)
+    about: Mapping[str, str | float] = field(default_factory=dict, repr=False)
+
+    def report(self) -> Report:
+        """The evaluation as one HTML page with plots, for a notebook or `.save(path)`; the tracked run has it, too."""
+        return report(self.evaluation, title=f"Model {self.model.name}", about=self.about)
 
 
 def fit(
@@ -82,65 +109,93 @@ def fit(
     metric: str = "average_precision",
     budget_s: float = 60.0,
     time_column: str | None = None,
+    groups: str | None = None,
     options: AutoMLOptions = AutoMLOptions(),
 ) -> AutoMLRun:
-    """Searches learners and their settings for `budget_s` seconds, Ray's workers' start and the final fit included.
+    """Searches learners and their settings for `budget_s` seconds, with the workers' start, final fit and evaluation.
 
-    Every numeric or Boolean column beside label, time column and `options.ignore` is a feature. With a time
-    column the latest rows judge, else a random part of each class. Where the budget is too short for one
-    trial, one is still made. Raises `InputError` for a table or an option that cannot work,
-    `ServerUnavailable` where Ray or MLflow cannot be reached.
+    Every numeric or Boolean column beside label, time column, groups and `options.ignore` is a feature. With a time
+    column the latest rows judge; else rows of one of the `groups` stay on one side; else a random part of
+    each class judges. Intervals respect the groups in either case. Where the budget is too short for one
+    trial, one is still made. Raises `InputError` for a table or an option that cannot work and for one that leaks
+    the label, `ServerUnavailable` where Ray or MLflow cannot be reached.
     """
     began = time.monotonic()
-    if not budget_s > 0:
-        raise InputError(f"budget_s is {budget_s}: give the seconds to search, above zero")
-    if not options.learners:
-        raise InputError(f"options.learners is empty: name some of {', '.join(LEARNERS)}")
-    if options.workers is not None and options.workers < 1:
-        raise InputError(f"options.workers is {options.workers}: give at least 1, or None for one a CPU")
-    if options.ensemble_size < 1:
-        raise InputError(f"options.ensemble_size is {options.ensemble_size}: give at least 1")
+    _check(budget_s, options)
+    check_segments(table, options.segments)
     learners = {name: learner(name) for name in options.learners}
-    split = Split(options.validation_fraction, time_column, options.validation_column, options.seed)
-    features = features_of(table, label=label, split=split, ignore=options.ignore)
-    fold = to_fold(table, features, label=label, metric_name=metric, split=split)
+    judged_by = metric_named(metric)
+    split = Split(
+        options.validation_fraction, time_column, options.validation_column, options.seed, groups,
+        options.validation_gap, options.test_fraction,
+    )  # fmt: skip
+    features = features_of(table, label=label, split=split, ignore=_aside(table, options))
+    prepared = prepare(table, features, label=label, metric_name=metric, split=split)
+    if options.threshold is not None and prepared.fold.task != "classification":
+        raise InputError("a threshold is for classes: leave options.threshold out, or give a metric of classification")
+    if isinstance(options.threshold, Capacity) and (time_column is None or not table[time_column].dtype.is_temporal()):
+        raise InputError("a capacity is so many cases a period: give a time_column of dates or times")
+    fold, main = prepared.fold, prepared.portion()
+    outer = outer_portions(table, prepared, split, options.folds)
     settings = options.settings or Settings.from_env()
     store = _Store(tracker(settings)) if options.track else None
 
     from .flaml_search import factory
 
-    search = Search(
-        {name: one.space(fold.train_rows) for name, one in learners.items()},
-        starts={name: one.starts(fold.train_rows) for name, one in learners.items()},
-        metric=metric_named(metric),
-        seed=options.seed,
-    )
-    search.use(factory())
-    pool = _ray_pool(fold, options, settings)
+    def search() -> Search:
+        made = Search(
+            {name: one.space(fold.train_rows) for name, one in learners.items()},
+            starts={name: one.starts(fold.train_rows) for name, one in learners.items()},
+            metric=judged_by,
+            seed=options.seed,
+        )
+        made.use(factory())
+        return made
+
+    closing_s = (_CLOSING_S if store else 0.2) + _JUDGING_S
+    total_s = budget_s * (1 - _NESTED_SHARE) if outer else budget_s
+    fits = len(fold.y) + (prepared.known_rows if prepared.test_rows else 0)
+    pool = _ray_pool(fold, options, settings, (main,) if main else outer)
     tuning = Tuning(
         pool=pool,
-        search=search,
-        budget=Budget(budget_s, closing_s=_CLOSING_S if store else 0.2, growth=len(fold.y) / fold.train_rows),
-        metric=metric_named(metric),
-        labels=fold.y_valid,
+        search=search(),
+        budget=Budget(total_s, closing_s=0.0 if outer else closing_s, growth=fits / fold.train_rows),
+        metric=judged_by,
+        labels=prepared.y_valid,
         clock=lambda: time.monotonic() - began,
         members=options.ensemble_size,
         seed=options.seed,
+        portion=0 if main else None,
     )
     try:
         tuning.run(options.on_trial)
         chosen, _ = choose(
-            [trial.number for trial in search.ranking],
-            margins=tuning.margins, labels=fold.y_valid, metric=metric_named(metric),
-            most=options.ensemble_size,
+            [trial.number for trial in tuning.search.ranking],
+            margins=tuning.margins, labels=prepared.y_valid, metric=judged_by, most=options.ensemble_size,
         )  # fmt: skip
+        held = tuning.held(chosen) if prepared.test_rows else None
         boosters = tuning.refit(chosen)
+        crossed = nested(
+            outer, prepared=prepared, pool=pool, search=search, metric=judged_by, clock=tuning.clock,
+            ends_s=budget_s - closing_s,
+        ) if outer else None  # fmt: skip
     finally:
         pool.close()
 
     margins = np.mean([tuning.margins[number] for number in boosters], axis=0)
-    metrics = measure(fold.task, fold.y_valid, link(margins, fold.task))
-    trials = {trial.number: trial for trial in search.trials}
+    by = held if held is not None else crossed if crossed else margins
+    judged = judged_rows(table, prepared, split, by)
+    evaluation = judge(
+        judged, metric=metric, calibration=options.calibration, threshold=options.threshold,
+        segment_by=options.segments, seed=options.seed,
+    )  # fmt: skip
+    importance = np.mean(list(tuning.importance.values()), axis=0)
+    evaluation = replace(
+        evaluation,
+        importance={name: float(importance[i]) for i, name in enumerate(features)},
+        notes=notes(table, features, prepared, judged, outer),
+    )
+    trials = {trial.number: trial for trial in tuning.search.trials}
     recipe = tuple(Part(trials[n].learner, trials[n].config, trials[n].rounds) for n in boosters)
     model = Model(
         name=options.model_name or label,
@@ -151,34 +206,40 @@ def fit(
             Member(part.learner, learners[part.learner].booster(data), 1.0 / len(recipe))
             for part, data in zip(recipe, boosters.values(), strict=True)
         ),
-        metrics=metrics,
+        metrics=evaluation.metrics,
         signature={name: str(table[name].dtype) for name in features},
         feature_vector=options.feature_vector,
         attachments=options.attachments,
+        calibration=evaluation.calibration,
+        threshold=evaluation.threshold.value if evaluation.threshold else None,
     )
-    board = leaderboard(search.trials, metric=metric_named(metric))
-    if store is not None:
-        best = search.ranking[0]
-        about = {
-            "label": label, "metric": metric, "budget_s": budget_s, "seed": options.seed,
-            "features": len(features), "rows": len(fold.y), "validation_rows": len(fold.y_valid),
-            "members": len(boosters), "learner": best.learner, "rounds": best.rounds, **best.config,
-        }  # fmt: skip
-        model = store.write(model, options=options, params=about, board=board)
-    return AutoMLRun(
+    best = tuning.search.ranking[0]
+    about: dict[str, str | float] = {
+        "label": label, "metric": metric, "budget_s": budget_s, "seed": options.seed,
+        "features": len(features), "rows": len(fold.y), "validation_rows": len(prepared.y_valid),
+        "judged_on": evaluation.source, "judged_rows": len(evaluation.labels),
+        "members": len(boosters), "learner": best.learner, "rounds": best.rounds, **best.config,
+    }  # fmt: skip
+    run = AutoMLRun(
         model=model,
         recipe=recipe,
-        leaderboard=board,
-        metrics=metrics,
-        run_id=model.run_id,
-        seconds=time.monotonic() - began,
+        leaderboard=leaderboard(tuning.search.trials, metric=judged_by),
+        metrics=evaluation.metrics,
+        run_id="",
+        seconds=0.0,
+        evaluation=evaluation,
+        about=about,
     )
+    if store is not None:
+        model = store.write(run, options=options)
+    return replace(run, model=model, run_id=model.run_id, seconds=time.monotonic() - began)
 
 
 def refit(run: AutoMLRun, table: pl.DataFrame, *, seed: int = 0) -> Model:
     """What the search chose, fitted on other rows of the same columns (a later week, say), in this process.
 
-    Neither searched nor tracked: the model has no version. Raises `InputError` for a table that lacks a column.
+    Neither searched nor tracked: the model has no version; calibration and threshold stay.
+    Raises `InputError` for a table that lacks a column.
     """
     return fit_parts(run.recipe, run.model, table, seed=seed)
 
@@ -198,31 +259,53 @@ class _Store:
         except BaseException as problem:  # noqa: BLE001 - raised again by `write`, in the caller's thread
             self._problem = problem
 
-    def write(
-        self, model: Model, *, options: AutoMLOptions, params: Mapping[str, str | float], board: pl.DataFrame
-    ) -> Model:
+    def write(self, found: AutoMLRun, *, options: AutoMLOptions) -> Model:
         """Logs the run and registers the model; the model with its version and run."""
         self._thread.join()
         if self._problem is not None:
             raise self._problem
+        known = {name: value for name, value in found.metrics.items() if np.isfinite(value)}
         run = self._tracker.log(
             Run(
                 experiment=options.experiment,
-                name=model.name,
-                params=params,
-                metrics={**model.metrics, "trials": float(board.height)},
+                name=found.model.name,
+                params=found.about,
+                metrics={**known, "trials": float(found.leaderboard.height)},
                 tags=options.tags,
-                artifacts={"leaderboard.csv": board.write_csv().encode()},
+                artifacts={
+                    "leaderboard.csv": found.leaderboard.write_csv().encode(),
+                    "evaluation.json": orjson.dumps(found.evaluation.to_dict(), option=orjson.OPT_INDENT_2),
+                    "report.html": found.report().html.encode(),
+                },
             )
         )
         registry = ModelRegistry(options.settings or Settings.from_env(), store=self._tracker)
-        return registry.register(model, run_id=run.id)
+        return registry.register(found.model, run_id=run.id)
 
 
-def _ray_pool(fold: Fold, options: AutoMLOptions, settings: Settings) -> Pool:
+def _check(budget_s: float, options: AutoMLOptions) -> None:
+    if not budget_s > 0:
+        raise InputError(f"budget_s is {budget_s}: give the seconds to search, above zero")
+    if not options.learners:
+        raise InputError(f"options.learners is empty: name some of {', '.join(LEARNERS)}")
+    if options.workers is not None and options.workers < 1:
+        raise InputError(f"options.workers is {options.workers}: give at least 1, or None for one a CPU")
+    if options.ensemble_size < 1:
+        raise InputError(f"options.ensemble_size is {options.ensemble_size}: give at least 1")
+    if options.folds and (options.validation_column or options.test_fraction):
+        raise InputError("folds go neither with validation_column nor with test_fraction: hold rows out in one way")
+
+
+def _aside(table: pl.DataFrame, options: AutoMLOptions) -> tuple[str, ...]:
+    """What is no feature: segments may be texts, and are still no mistake."""
+    texts = [n for n in options.segments if not (table[n].dtype.is_numeric() or table[n].dtype == pl.Boolean)]
+    return (*options.ignore, *texts)
+
+
+def _ray_pool(fold: Fold, options: AutoMLOptions, settings: Settings, portions: Sequence[Portion]) -> Pool:
     from ..runtime import ray_cluster
 
     ray_cluster.connect(settings)
     from .ray_trainer import RayPool
 
-    return RayPool(fold, learners=options.learners, workers=options.workers)
+    return RayPool(fold, learners=options.learners, workers=options.workers, portions=portions)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from ..runtime.errors import InputError, ModelMismatch, ModelNotFound, StorageError
 from .evaluate import Task
+from .evaluation.calibration import Calibration
 from .learner import Booster, learner
 
 _FORMAT = 1
@@ -40,7 +41,8 @@ class Model:
     """Features in, predictions and contributions out; picklable, its boosters load on first use.
 
     `signature` maps each feature to the type it was trained on; `feature_vector` names the vector that
-    yields the features; `attachments` are bytes that travel with the model, by file name.
+    yields the features; `attachments` are bytes that travel with the model, by file name. `calibration` turns
+    margins into log-odds that come true; from `threshold` on (a prediction) one acts, where one was chosen.
     """
 
     name: str
@@ -54,15 +56,19 @@ class Model:
     feature_vector: str = ""
     attachments: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     run_id: str = ""
+    calibration: Calibration | None = None
+    threshold: float | None = None
 
     def predict(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """One prediction a row: a probability in classification, the value in regression.
+        """One prediction a row: a probability (calibrated, if the model is) in classification, the value in regression.
 
         `rows` is rows x features in the order of `features`, NaN for null; raises `InputError`.
         """
         margins = self.margins(rows)
         if self.task == "regression":
             return margins
+        if self.calibration is not None:
+            margins = self.calibration.apply(margins)
         # Written so that no margin overflows: exp only ever sees a number below zero.
         small = np.exp(-np.abs(margins))
         out: npt.NDArray[np.float64] = np.where(margins >= 0, 1.0, small) / (1.0 + small)
@@ -74,7 +80,7 @@ class Model:
         return "identity" if self.task == "regression" else "logit"
 
     def margins(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """One margin a row, the members' weighted mean: log-odds in classification."""
+        """One margin a row, the members' weighted mean: log-odds before calibration in classification."""
         checked = self._checked(rows)
         total = np.zeros(len(checked))
         for member in self.members:
@@ -148,6 +154,8 @@ class Model:
             ]
             attached = {name: (folder / "attachments" / _plain(name)).read_bytes() for name in card.pop("attachments")}
             card["features"] = tuple(card["features"])
+            if (curve := card.get("calibration")) is not None:
+                card["calibration"] = Calibration.from_dict(curve)
             return cls(members=tuple(members), attachments=attached, **card)
         except FileNotFoundError as problem:
             raise ModelNotFound(f"no model in {folder}: {problem.filename} is missing") from problem
@@ -184,6 +192,8 @@ class Model:
             "feature_vector": self.feature_vector,
             "attachments": sorted(self.attachments),
             "run_id": self.run_id,
+            "calibration": self.calibration.to_dict() if self.calibration else None,
+            "threshold": self.threshold,
         }
         files = {file: one.booster.data for one, file in zip(self.members, names, strict=True)}
         files |= {f"attachments/{_plain(name)}": data for name, data in self.attachments.items()}

@@ -18,7 +18,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ..runtime.errors import ServerUnavailable
 from .evaluate import Task
 from .learner import Fold
-from .trainer import Bench, Job, Outcome
+from .trainer import Bench, Job, Outcome, Portion
 
 _MOST_DEATHS_A_WORKER = 3
 _PATIENCE_S = 20.0  # for a CPU to become free, before one worker starts without waiting for its own
@@ -28,8 +28,10 @@ _START_S = 90.0  # for the first worker to be up
 class TrainerActor:
     """One worker process; trains on one thread."""
 
-    def __init__(self, x: Any, y: Any, train_rows: int, task: Task, metric: str) -> None:
-        self._bench = Bench(Fold(x=x, y=y, train_rows=train_rows, task=task, metric=metric))
+    def __init__(
+        self, x: Any, y: Any, train_rows: int, task: Task, metric: str, portions: Sequence[Portion] = ()
+    ) -> None:
+        self._bench = Bench(Fold(x=x, y=y, train_rows=train_rows, task=task, metric=metric), portions)
 
     def warm_up(self, learners: Sequence[str]) -> None:
         """Loads the libraries, so that no trial pays for that."""
@@ -58,12 +60,14 @@ def _hidden(*names: str) -> Iterator[None]:
 class RayPool:
     """Warm actors; see `trainer.Pool`. Ray must be up."""
 
-    def __init__(self, fold: Fold, *, learners: Sequence[str], workers: int | None = None) -> None:
+    def __init__(
+        self, fold: Fold, *, learners: Sequence[str], workers: int | None = None, portions: Sequence[Portion] = ()
+    ) -> None:
         cpus = int(_resources("cluster_resources"))
         self._workers = max(1, min(workers or cpus, cpus))
         self._learners = tuple(learners)
         self._data = (ray.put(fold.x), ray.put(fold.y))
-        self._about = (fold.train_rows, fold.task, fold.metric)
+        self._about = (fold.train_rows, fold.task, fold.metric, tuple(portions))
         self._actor = ray.remote(num_cpus=1, max_restarts=0)(TrainerActor)
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}  # reference to the warm-up -> actor

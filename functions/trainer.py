@@ -12,12 +12,36 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .learner import Config, Fitted, Fold, Trainer, learner
+import numpy as np
+import numpy.typing as npt
+
+from .learner import Config, Fitted, Fold, Rows, Trainer, learner
+
+Which = slice | npt.NDArray[np.int64]
+
+_EXPLAINED_ROWS = (16, 256)
+_EXPLAINED_WORK = 100_000_000  # rows x bytes of the booster: a second or so of TreeSHAP
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Some `rows` of a fold, the first `train_rows` of them to learn from, and rows `held` out to be scored."""
+
+    rows: Which
+    train_rows: int
+    held: Which
+
+    def of(self, fold: Fold) -> Fold:
+        """Those rows as a fold; a view where they are a slice."""
+        return Fold(fold.x[self.rows], fold.y[self.rows], self.train_rows, fold.task, fold.metric)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training: a trial of at most `limit_s` seconds, or with `rounds` the final fit on all rows."""
+    """One training: a trial of at most `limit_s` seconds, or with `rounds` the final fit on all rows.
+
+    With a `portion` (its number in the pool) its rows are all there are.
+    """
 
     number: int
     learner: str
@@ -25,17 +49,24 @@ class Job:
     seed: int
     limit_s: float = 0.0
     rounds: int = 0
+    portion: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a job came to: `fitted` for a trial, `booster` for a final fit, `error` where it failed."""
+    """What a job came to: `fitted` for a trial, `booster` for a final fit, `error` where it failed.
+
+    A final fit on a portion scores the rows held out (`held`, margins); one on all rows tells each feature's mean
+    |contribution| to the margin (`importance`).
+    """
 
     job: Job
     seconds: float
     fitted: Fitted | None = None
     booster: bytes = b""
     error: str = ""
+    held: Rows | None = None
+    importance: Rows | None = None
 
 
 class Pool(Protocol):
@@ -74,31 +105,51 @@ class Pool(Protocol):
 
 
 class Bench:
-    """A worker's own side: the fold and one trainer a learner, made when first needed."""
+    """A worker's own side: the fold and one trainer a learner, made when first needed; of one portion at a time."""
 
-    def __init__(self, fold: Fold) -> None:
+    def __init__(self, fold: Fold, portions: Sequence[Portion] = ()) -> None:
         self._fold = fold
+        self._portions = portions
+        self._at: int | None = None
         self._trainers: dict[str, Trainer] = {}
 
     def warm_up(self, learners: Sequence[str]) -> None:
         """Loads those learners' libraries."""
         for name in learners:
-            self._trainer(name)
+            self._trainer(name, None)
 
     def run(self, job: Job, *, clock: Callable[[], float] = time.monotonic) -> Outcome:
         """Does the job; what the library raises goes to the caller."""
         began = clock()
-        trainer = self._trainer(job.learner)
+        trainer = self._trainer(job.learner, job.portion)
         if job.rounds:
             booster = trainer.refit(job.config, rounds=job.rounds, seed=job.seed)
-            return Outcome(job=job, seconds=clock() - began, booster=booster)
+            seconds = clock() - began
+            held = importance = None
+            if job.portion is not None:
+                rows = np.ascontiguousarray(self._fold.x[self._portions[job.portion].held])
+                held = learner(job.learner).booster(booster).margins(rows).astype(np.float32)
+            else:
+                importance = self._importance(job.learner, booster)
+            return Outcome(job=job, seconds=seconds, booster=booster, held=held, importance=importance)
         fitted = trainer.train(job.config, limit_s=job.limit_s, seed=job.seed)
         return Outcome(job=job, seconds=clock() - began, fitted=fitted)
 
-    def _trainer(self, name: str) -> Trainer:
+    def _trainer(self, name: str, portion: int | None) -> Trainer:
+        if portion != self._at:  # what the trainers hold of another portion is not needed again
+            self._trainers, self._at = {}, portion
         if name not in self._trainers:
-            self._trainers[name] = learner(name).trainer(self._fold)
+            fold = self._fold if portion is None else self._portions[portion].of(self._fold)
+            self._trainers[name] = learner(name).trainer(fold)
         return self._trainers[name]
+
+    def _importance(self, name: str, data: bytes) -> Rows:
+        """Over rows spread evenly, fewer of them for a larger booster."""
+        count = int(np.clip(_EXPLAINED_WORK // max(1, len(data)), *_EXPLAINED_ROWS))
+        rows = np.unique(np.linspace(0, len(self._fold.y) - 1, count).astype(np.int64))
+        parts = learner(name).booster(data).contributions(np.ascontiguousarray(self._fold.x[rows]))
+        found: Rows = np.abs(parts[:, :-1]).mean(axis=0).astype(np.float32)
+        return found
 
 
 class LocalPool:
@@ -106,8 +157,8 @@ class LocalPool:
 
     workers = 1
 
-    def __init__(self, fold: Fold) -> None:
-        self._bench = Bench(fold)
+    def __init__(self, fold: Fold, portions: Sequence[Portion] = ()) -> None:
+        self._bench = Bench(fold, portions)
         self._jobs: deque[Job] = deque()
 
     @property

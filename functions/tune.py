@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from ..runtime.errors import EaglerayError
 from .budget import Budget
 from .ensemble import link
@@ -26,7 +28,8 @@ class Tuning:
     """One search under way: the pool does the work, the search decides, the budget ends it.
 
     `clock` tells the seconds since the budget began to count; `margins` fills with the validation
-    margins of the best trials by number.
+    margins of the best trials by number, `importance` with what the final fits tell of the features. With a
+    `portion` of the pool's fold the search is over its rows only.
     """
 
     pool: Pool
@@ -37,6 +40,8 @@ class Tuning:
     clock: Callable[[], float]
     members: int = 1
     seed: int = 0
+    portion: int | None = None
+    importance: dict[int, Rows] = field(default_factory=dict)
     margins: dict[int, Rows] = field(default_factory=dict)
 
     def run(self, on_trial: Callable[[Trial], None] | None) -> None:
@@ -48,7 +53,9 @@ class Tuning:
             while self.pool.idle and limit_s > 0:
                 candidate = self.search.ask()
                 asked[candidate.number] = candidate
-                self.pool.submit(Job(candidate.number, candidate.learner, candidate.config, self.seed, limit_s=limit_s))
+                self.pool.submit(
+                    Job(candidate.number, candidate.learner, candidate.config, self.seed, limit_s, portion=self.portion)
+                )
             done = bool(self.search.ranking)
             if limit_s <= 0 and self.pool.busy == 0 and done:
                 return
@@ -69,9 +76,20 @@ class Tuning:
 
         The first is always fitted; another one is where, by what the ones before it took, it will be done in time.
         """
+        fitted = self._fits(chosen, None)
+        self.importance = {n: one.importance for n, one in fitted.items() if one.importance is not None}
+        return {number: outcome.booster for number, outcome in fitted.items()}
+
+    def held(self, chosen: Sequence[int]) -> Rows:
+        """The mean margins of those trials for the rows that the portion holds out, fitted on the portion's rows."""
+        fitted = self._fits(chosen, self.portion)
+        found: Rows = np.mean([one.held for one in fitted.values() if one.held is not None], axis=0)
+        return found
+
+    def _fits(self, chosen: Sequence[int], portion: int | None) -> dict[int, Outcome]:
         trials = {trial.number: trial for trial in self.search.trials}
         waiting = list(chosen)
-        boosters: dict[int, bytes] = {}
+        fitted: dict[int, Outcome] = {}
         failed: list[int] = []
         pace = 1.0  # what fits take, over what was foretold: on quiet cores less
 
@@ -84,11 +102,13 @@ class Tuning:
         while self.pool.busy or next_is_affordable():
             while self.pool.idle and next_is_affordable():
                 trial = trials[waiting.pop(0)]
-                self.pool.submit(Job(trial.number, trial.learner, trial.config, self.seed, rounds=trial.rounds))
+                self.pool.submit(
+                    Job(trial.number, trial.learner, trial.config, self.seed, rounds=trial.rounds, portion=portion)
+                )
             for outcome in self.pool.wait(1.0):
                 number = outcome.job.number
                 if outcome.booster:
-                    boosters[number] = outcome.booster
+                    fitted[number] = outcome
                     foretold_s = self.budget.refit_s(trials[number].fit_seconds)
                     pace = min(1.0, outcome.seconds / max(foretold_s, 1e-3))
                 elif number == chosen[0] and number in failed:
@@ -96,7 +116,7 @@ class Tuning:
                 elif number == chosen[0]:
                     waiting.insert(0, number)
                 failed += [] if outcome.booster else [number]
-        return {number: boosters[number] for number in chosen if number in boosters}
+        return {number: fitted[number] for number in chosen if number in fitted}
 
     def _judged(self, candidate: Candidate, outcome: Outcome) -> Trial:
         value, rounds, share = float("nan"), 0, 0.0

@@ -61,14 +61,16 @@ def check_row_copies(table: pl.DataFrame, division: Division, *, without: str | 
 def telling_alone(table: pl.DataFrame, features: Sequence[str], labels: Labels, task: Task) -> list[str]:
     """The features that tell the label (nearly) alone, each as a sentence: perhaps not known in time.
 
-    Looked for among at most 20,000 rows (half of each class); nulls are left out.
+    Looked for among at most 20,000 rows (half of each class); nulls and rows whose
+    label is NaN are left out.
     """
     some = _sample(labels, task, _ALONE)
     found = []
     for name in features:
         values = table[name].gather(some).cast(pl.Float64).fill_null(np.nan).to_numpy()
-        known = np.isfinite(values)
-        y, x = labels[some][known], values[known]
+        y = labels[some]
+        known = np.isfinite(values) & np.isfinite(y)
+        y, x = y[known], values[known]
         if len(y) < 50 or np.ptp(x) == 0 or np.ptp(y) == 0:
             continue
         if task == "classification":

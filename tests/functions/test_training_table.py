@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from eagleray.functions.evaluation.splits import Split
 from eagleray.functions.learner import Fold
-from eagleray.functions.training_table import Split, features_of, to_fold
+from eagleray.functions.training_table import Prepared, features_of, prepare
 from eagleray.runtime.errors import InputError
 
 FEATURES = ("a", "b", "c", "d", "night")
@@ -18,7 +19,11 @@ def features(table: pl.DataFrame, label: str = "clicked", ignore: tuple[str, ...
 
 
 def fold_of(table: pl.DataFrame, split: Split, metric: str = "average_precision") -> Fold:
-    return to_fold(table, FEATURES, label="clicked", metric_name=metric, split=split)
+    return prepared(table, split, metric).fold
+
+
+def prepared(table: pl.DataFrame, split: Split, metric: str = "average_precision") -> Prepared:
+    return prepare(table, FEATURES, label="clicked", metric_name=metric, split=split)
 
 
 def test_features_are_the_numbers_and_booleans_in_the_tables_order(clicks: pl.DataFrame) -> None:
@@ -123,6 +128,6 @@ def test_nulls_become_nan_and_booleans_numbers(clicks: pl.DataFrame) -> None:
 
 
 def test_regression_takes_any_number_as_its_label(clicks: pl.DataFrame) -> None:
-    fold = to_fold(clicks, ("b", "c"), label="a", metric_name="rmse", split=Split(fraction=0.5))
+    fold = prepare(clicks, ("b", "c"), label="a", metric_name="rmse", split=Split(fraction=0.5)).fold
     assert fold.task == "regression"
     assert len(fold.y_valid) == 1000

@@ -31,7 +31,8 @@ def sample(rows: int = 4000, *, seed: int = 0, scale: float = 3.0) -> tuple[np.n
 
 
 def logistic(margins: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-margins))
+    out: np.ndarray = 1 / (1 + np.exp(-margins))
+    return out
 
 
 def in_parts(rows: int) -> np.ndarray:
