@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eagleray.featurestore.store import FeatureStore
     from eagleray.functions import automl
     from eagleray.functions.current_run import current_run, log_artifact, log_metric, log_param
+    from eagleray.functions.evaluation.threshold import Capacity, Cost
     from eagleray.functions.function import Function, function
     from eagleray.functions.grpc_client import GrpcClient
     from eagleray.functions.job import Job
@@ -66,6 +67,8 @@ __all__ = [
     "Action",
     "Aggregate",
     "Alert",
+    "Capacity",
+    "Cost",
     "DefinitionError",
     "DeploymentError",
     "EaglerayError",
@@ -122,6 +125,8 @@ _HOMES = {
     "Action": "eagleray.graphs.monitoring.action",
     "Aggregate": "eagleray.featurestore.definitions.aggregates",
     "Alert": "eagleray.graphs.monitoring.alert",
+    "Capacity": "eagleray.functions.evaluation.threshold",
+    "Cost": "eagleray.functions.evaluation.threshold",
     "DefinitionError": "eagleray.runtime.errors",
     "DeploymentError": "eagleray.runtime.errors",
     "EaglerayError": "eagleray.runtime.errors",

@@ -17,7 +17,7 @@ from ..runtime.settings import Settings
 from .budget import Budget
 from .ensemble import choose
 from .evaluate import metric as metric_named
-from .evaluation.calibration import Method
+from .evaluation.calibration import METHODS, Method
 from .evaluation.evaluation import Evaluation, check_segments, judge
 from .evaluation.report import Report, report
 from .evaluation.splits import Split
@@ -292,6 +292,8 @@ def _check(budget_s: float, options: AutoMLOptions) -> None:
         raise InputError(f"options.workers is {options.workers}: give at least 1, or None for one a CPU")
     if options.ensemble_size < 1:
         raise InputError(f"options.ensemble_size is {options.ensemble_size}: give at least 1")
+    if options.calibration not in METHODS:
+        raise InputError(f"no calibration {options.calibration!r}: {', '.join(map(repr, METHODS))}")
     if options.folds and (options.validation_column or options.test_fraction):
         raise InputError("folds go neither with validation_column nor with test_fraction: hold rows out in one way")
 

@@ -104,7 +104,7 @@ def run(store: FeatureStore, size: SimulatorSize, stages: Stages, *, budget_s: f
             settings=store.settings,
         )
         model = train(store, table, watch, budget_s=budget_s, on_progress=stage.progress)
-        stage.say(f"{described.height} columns described, model {model.name}:{model.version} is champion")
+        stage.say(f"{described.table.height} columns described, model {model.name}:{model.version} is champion")
     with stages.stage("deploy") as stage:
         endpoint = deploy(store, watch)
         stage.say(endpoint.url)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from ..evaluate import log_loss
 
 Doubles = npt.NDArray[np.float64]
 Method = Literal["auto", "platt", "isotonic", "none"]
+
+METHODS: tuple[Method, ...] = get_args(Method)
 
 _FEWEST = 20  # of each class for Platt's two numbers
 _FEWEST_ISOTONIC = 200  # of each class for a curve of many
@@ -169,8 +171,8 @@ def calibrate(
     second result is honest. "auto" takes whichever has the least log loss so, nothing included. None where nothing
     helps or there are too few rows of a class.
     """
-    if method not in ("auto", "none", *_MAKERS):
-        raise InputError(f"no calibration {method!r}: 'auto', 'platt', 'isotonic' or 'none'")
+    if method not in METHODS:
+        raise InputError(f"no calibration {method!r}: {', '.join(map(repr, METHODS))}")
     plain = margins.astype(np.float64)
     fewest = int(min((labels > 0.5).sum(), (labels <= 0.5).sum()))
     names: Sequence[str] = tuple(_MAKERS) if method == "auto" else (method,) if method in _MAKERS else ()

@@ -70,18 +70,18 @@ def histogram(
 def bar_chart(names: Sequence[str], values: Sequence[float], *, unit: str = "") -> str:
     """A horizontal bar for each name, in the order given; values from zero up."""
     most = max([*values, 1e-300])
-    row, left = 20, 150
+    row, left = 20, 120
     height = row * len(names) + 8
     parts = []
     for place, (name, value) in enumerate(zip(names, values, strict=True)):
-        top, width = 4 + place * row, (WIDTH + 60 - left - 60) * value / most
-        shown = name if len(name) <= 22 else name[:21] + "…"
+        top, width = 4 + place * row, (WIDTH - left - 55) * value / most
+        shown = name if len(name) <= 18 else name[:17] + "…"
         parts.append(
             f'<text x="{left - 6}" y="{top + 13}" text-anchor="end">{_text(shown)}<title>{_text(name)}</title></text>'
             f'<rect x="{left}" y="{top + 3}" width="{max(width, 0.5):.1f}" height="{row - 6}" fill="{_COLOURS[0]}"/>'
             f'<text x="{left + width + 5:.1f}" y="{top + 13}">{value:.3g}{_text(unit)}</text>'
         )
-    return _svg(parts, "bars", width=WIDTH + 60, height=height)
+    return _svg(parts, "bars", height=height)
 
 
 def heat_map(names: Sequence[str], values: npt.NDArray[np.floating]) -> str:

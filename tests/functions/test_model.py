@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eagleray.functions.evaluation.calibration import Calibration
 from eagleray.functions.learner import Fold, learner
 from eagleray.functions.model import Member, Model
 from eagleray.runtime.errors import InputError, ModelMismatch, ModelNotFound, StorageError
@@ -100,6 +101,32 @@ def test_a_model_comes_back_from_its_folder_the_same(model: Model, rows: np.ndar
     assert found.explain(rows).tolist() == model.explain(rows).tolist()
     files = {p.relative_to(tmp_path / "m").as_posix() for p in (tmp_path / "m").rglob("*") if p.is_file()}
     assert files == {"model.json", "member-0.ubj", "member-1.txt", "attachments/profile.bin"}
+
+
+def test_a_calibrated_model_predicts_what_its_curve_says_and_explains_as_before(
+    model: Model, rows: np.ndarray, tmp_path: Path
+) -> None:
+    curve = Calibration("isotonic", (-2.0, 0.5), (-1.0, 1.5), 0.25)
+    made = replace(model, calibration=curve, threshold=0.75)
+    assert made.predict(rows) == pytest.approx(1 / (1 + np.exp(-curve.apply(model.margins(rows)))))
+    assert np.array_equal(np.argsort(made.predict(rows)), np.argsort(model.predict(rows)))
+    assert made.margins(rows).tolist() == model.margins(rows).tolist()
+    assert made.explain(rows).tolist() == model.explain(rows).tolist()
+    made.save(tmp_path / "m")
+    found = Model.load(tmp_path / "m")
+    assert (found.calibration, found.threshold) == (curve, 0.75)
+    assert found.predict(rows).tolist() == made.predict(rows).tolist()
+    assert pickle.loads(pickle.dumps(made)).predict(rows).tolist() == made.predict(rows).tolist()
+
+
+@pytest.mark.parametrize("damage", [{}, {"method": "platt", "margins": [1, 0], "log_odds": [0, 1], "slope": 1.0}, "x"])
+def test_a_damaged_calibration_says_so(model: Model, tmp_path: Path, damage: object) -> None:
+    model.save(tmp_path / "m")
+    card = json.loads((tmp_path / "m" / "model.json").read_text())
+    card["calibration"] = damage
+    (tmp_path / "m" / "model.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match=r"damaged|must rise"):
+        Model.load(tmp_path / "m")
 
 
 def test_a_model_travels_by_pickle_between_our_own_processes(model: Model, rows: np.ndarray) -> None:

@@ -46,6 +46,10 @@ def test_the_split_columns_are_no_features(clicks: pl.DataFrame) -> None:
         (lambda t: t.with_columns(x=pl.lit(float("inf"))), "infinite values: 'x'"),
         (lambda t: t.select("clicked", "who", "at"), "no feature column is left"),
         (lambda t: t.drop("who"), "no column 'who'"),
+        (
+            lambda t: pl.concat([t, pl.DataFrame({f"f{i}": [0.0] * 2000 for i in range(10_000)})], how="horizontal"),
+            "10,005 feature columns are too many to search over: keep at most 5,000",
+        ),
     ],
 )  # fmt: skip
 def test_a_table_that_cannot_work_says_why(clicks: pl.DataFrame, change, says: str) -> None:
@@ -119,6 +123,34 @@ def test_a_split_that_cannot_work_says_why(clicks: pl.DataFrame, split: Split, s
     )  # fmt: skip
     with pytest.raises(InputError, match=says):
         fold_of(odd, split)
+
+
+def test_held_out_rows_and_those_in_a_gap_come_after_the_known_ones(clicks: pl.DataFrame) -> None:
+    made = prepared(clicks, Split(time_column="at", test_fraction=0.25, gap="100s"))
+    assert (made.fold.train_rows, made.known_rows, made.test_rows, len(made.rows)) == (1020, 1300, 500, 2000)
+    assert sorted(made.rows) == list(range(2000))
+    assert set(made.rows[1300:1800]) == set(range(1500, 2000))
+    assert made.fold.y.tolist() == clicks["clicked"].cast(pl.Float32).gather(made.rows).to_list()
+    portion = made.portion()
+    assert portion is not None
+    seen = portion.of(made.fold)
+    assert np.shares_memory(seen.x, made.fold.x)
+    assert (len(seen.x_train), len(seen.x_valid)) == (1020, 280)
+    assert seen.y_valid.tolist() == made.y_valid.tolist()
+    assert prepared(clicks, Split(time_column="at")).portion() is None
+
+
+def test_a_label_among_the_features_is_refused(clicks: pl.DataFrame) -> None:
+    leaked = clicks.with_columns(d=pl.when(pl.col("clicked")).then(1.5).otherwise(-2.0))
+    with pytest.raises(InputError, match="'d' is the label in another form"):
+        fold_of(leaked, Split())
+    with pytest.raises(InputError, match="'b' is the label in another form"):
+        prepare(clicks.with_columns(b=pl.col("a") * 7), ("b", "c"), label="a", metric_name="rmse", split=Split())
+
+
+def test_copies_of_rows_on_both_sides_are_refused(clicks: pl.DataFrame) -> None:
+    with pytest.raises(InputError, match=r"of the \d+ rows to judge by are among the rows to learn from"):
+        fold_of(pl.concat([clicks, clicks.head(200)]), Split())
 
 
 def test_nulls_become_nan_and_booleans_numbers(clicks: pl.DataFrame) -> None:

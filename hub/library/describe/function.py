@@ -8,14 +8,18 @@ import polars as pl
 
 from ....functions.function import function
 from ....runtime.errors import FeatureNotFound, InputError, did_you_mean
+from .columns import distribution, relation
+from .description import Correlations, Description
 
+_MOST_CORRELATED = 20
 _QUANTILES = {"p25": 0.25, "p50": 0.5, "p75": 0.75}
 
 
 @function
-def describe(frame: Any, *, label: str | None = None) -> pl.DataFrame:
-    """One row per column: column, dtype, count, nulls, distinct, mean, std, min, p25, p50, p75, max, relation.
+def describe(frame: Any, *, label: str | None = None) -> Description:
+    """Distributions, missing values, correlations and, with a label, each column's relation to it; plots in a notebook.
 
+    `.table` has a row per column: column, dtype, count, nulls, distinct, mean, std, min, p25, p50, p75, max, relation.
     `frame` is a Polars frame or what Polars reads (Arrow, pandas, a dict of columns). NaN counts as null; numbers
     describe numeric and true/false columns (true is 1), other columns have nulls there. With `label`, `relation`
     (0-1) says how much of the label a column alone explains: |Pearson's r| for numbers, else the correlation
@@ -41,10 +45,47 @@ def describe(frame: Any, *, label: str | None = None) -> pl.DataFrame:
     whole = {"count", "nulls", "distinct"}
     rows = {name: [found[column].item() if column in found.columns else None for column in table.columns]
             for name, found in facts.items()}  # fmt: skip
-    return pl.DataFrame(
+    described = pl.DataFrame(
         {"column": table.columns, "dtype": [str(dtype) for dtype in table.dtypes], **rows},
         schema_overrides={name: pl.Int64 if name in whole else pl.Float64 for name in facts},
     )
+    known = table.with_columns(pl.selectors.float().fill_nan(None))
+    related = {}
+    if target is not None:
+        others = [name for name in clean.columns if name != label]
+        related = {name: relation(known[name], target) for name in others}
+    return Description(
+        rows=table.height,
+        label=label,
+        table=described,
+        correlations=_correlations(numbers, described, label),
+        distributions={name: distribution(known[name]) for name in known.columns},
+        relations=related,
+        missing=_missing(clean),
+    )
+
+
+def _correlations(numbers: pl.DataFrame, described: pl.DataFrame, label: str | None) -> Correlations:
+    """Of at most so many columns: the label, then those most related to it, or else the first ones that vary."""
+    names = [name for name in numbers.columns if name != label]
+    if "relation" in described.columns:
+        strength = dict(zip(described["column"], described["relation"], strict=True))
+        names.sort(key=lambda name: -(strength[name] or 0.0))
+    names = [*([label] if label in numbers.columns else []), *names][:_MOST_CORRELATED]
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
+    found = numbers.select(pl.corr(a, b).alias(str(place)) for place, (a, b) in enumerate(pairs))
+    values = [[1.0 if a == b else float("nan") for b in names] for a in names]
+    for place, (a, b) in enumerate(pairs):
+        r = found[str(place)].item() if numbers.height else None
+        i, j = names.index(a), names.index(b)
+        values[i][j] = values[j][i] = float("nan") if r is None else float(r)
+    return Correlations(tuple(str(name) for name in names), tuple(map(tuple, values)))
+
+
+def _missing(clean: pl.DataFrame) -> dict[int, int]:
+    """Rows by how many of their values are null."""
+    each = clean.select(pl.sum_horizontal(pl.all().is_null().cast(pl.UInt32)).alias("nulls"))
+    return dict(each["nulls"].value_counts().sort("nulls").iter_rows())
 
 
 def _table(frame: Any) -> pl.DataFrame:

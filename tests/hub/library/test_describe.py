@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -26,8 +29,8 @@ def frame() -> pl.DataFrame:
     return table.with_columns(holes, nan=pl.when(pl.col("count") == 0).then(float("nan")).otherwise(1.5))
 
 
-def rows(table: pl.DataFrame) -> dict[str, dict[str, object]]:
-    return {str(row["column"]): row for row in table.iter_rows(named=True)}
+def rows(found: Any) -> dict[str, dict[str, Any]]:
+    return {str(row["column"]): row for row in found.table.iter_rows(named=True)}
 
 
 @pytest.mark.parametrize("name", ["amount", "count", "holes"])
@@ -37,7 +40,7 @@ def test_numbers_match_numpy(name: str) -> None:
     found = rows(describe(table))[name]
     oracle = [values.mean(), values.std(ddof=1), values.min(), *np.quantile(values, [0.25, 0.5, 0.75]), values.max()]
     stats = ["mean", "std", "min", "p25", "p50", "p75", "max"]
-    np.testing.assert_allclose([found[stat] for stat in stats], oracle)  # type: ignore[arg-type]
+    np.testing.assert_allclose([found[stat] for stat in stats], oracle)
     assert (found["count"], found["nulls"]) == (len(values), 1000 - len(values))
     assert found["distinct"] == len(set(values))
 
@@ -69,6 +72,63 @@ def test_relation_to_a_label() -> None:
     assert rows(describe(constant, label="fraud"))["place"]["relation"] == 0
 
 
+def test_distributions_hold_every_known_value() -> None:
+    table = frame()
+    found = describe(table).distributions
+    counts, edges = np.histogram(table["amount"], 30)
+    assert found["amount"].counts == tuple(counts)
+    assert found["amount"].edges == pytest.approx(edges)
+    assert sum(found["holes"].counts) == 900
+    assert found["count"].values == tuple("012345678")
+    assert dict(zip(found["place"].values, found["place"].counts, strict=True)) == {
+        one: (table["place"] == one).sum() for one in "abcd"
+    }
+    many = describe({"x": [f"v{i % 40}" for i in range(800)]}).distributions["x"]
+    assert (many.values[-1], many.counts[-1], sum(many.counts)) == ("other", 600, 800)
+
+
+def test_correlations_leave_out_rows_that_lack_either() -> None:
+    table = frame()
+    found = describe(table).correlations
+    both = table.drop_nulls("holes")
+    i, j = found.columns.index("holes"), found.columns.index("fraud")
+    assert found.values[i][j] == pytest.approx(np.corrcoef(both["holes"], both["fraud"])[0, 1])
+    a, b, r = next(found.pairs())
+    assert ({a, b}, r) == ({"amount", "holes"}, pytest.approx(1.0))
+
+
+def test_each_part_of_a_column_tells_its_mean_label() -> None:
+    table = frame()
+    found = describe(table, label="fraud").relations
+    assert sum(found["amount"].rows) == 1000
+    assert found["amount"].mean_label[-1] > 0.6 > 0.2 > found["amount"].mean_label[0]
+    place = dict(zip(found["place"].parts, found["place"].mean_label, strict=True))
+    assert place["a"] == 1.0
+    assert place["b"] == pytest.approx(table.filter(pl.col("place") == "b")["fraud"].mean())
+    assert "fraud" not in found
+
+
+def test_rows_are_counted_by_what_they_lack() -> None:
+    table = frame()
+    lacks = table["holes"].is_null().cast(pl.Int8) + (table["count"] == 0).cast(pl.Int8)
+    assert describe(table).missing == {n: (lacks == n).sum() for n in range(3)}
+
+
+def test_plain_values_and_a_page(tmp_path: Path) -> None:
+    found = describe(frame().with_columns(none=None, twin=pl.col("amount") * 2), label="fraud")
+    told = found.to_dict()
+    assert told["rows"] == 1000
+    assert len(told["columns"]) == 9
+    assert len(told["distributions"]["amount"]["counts"]) == 30
+    page = found.save(tmp_path / "data.html").read_text()
+    assert "&#x27;none&#x27; holds nothing but nulls." in page
+    assert "&#x27;twin&#x27; and &#x27;amount&#x27; say the same" in page
+    assert not re.search(r"<script|src=|https?://(?!www.w3.org/2000/svg)", page)
+    assert page.count("<svg") == 1 + 8 + 9 + 1 + 1  # strengths, relations, distributions, correlations, missing
+    assert found._repr_html_().startswith("<iframe")
+    assert repr(found).startswith("1,000 rows")
+
+
 def test_bad_input() -> None:
     with pytest.raises(FeatureNotFound, match="did you mean 'fraud'"):
         describe(frame(), label="fruad")
@@ -84,9 +144,9 @@ def test_empty_and_foreign_frames() -> None:
     assert rows(describe(frame().clear(), label="fraud"))["amount"]["count"] == 0
     assert rows(describe(frame().to_arrow()))["amount"]["count"] == 1000
     assert rows(describe(frame().lazy()))["count"]["count"] == 1000
-    assert describe({"x": [1, 2]}).get_column("mean").to_list() == [1.5]
+    assert describe({"x": [1, 2]}).table.get_column("mean").to_list() == [1.5]
 
 
 def test_on_ray(ray_cluster: Settings) -> None:
     (found,) = describe.map([frame()])
-    assert found.equals(describe(frame()))
+    assert found.to_dict() == describe(frame()).to_dict()
