@@ -27,6 +27,7 @@ _FEWEST = 20  # of each class for Platt's two numbers
 _FEWEST_ISOTONIC = 200  # of each class for a curve of many
 _TINY_SLOPE = 1e-6
 _STEPS = 100
+_MOST_MARGINS = 5_000  # of more rows a curve cannot tell more
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +105,27 @@ def reliability_curve(
 
 def platt(margins: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]) -> Calibration | None:
     """The likeliest straight line, with Platt's smoothed targets; None where it does not rise."""
-    m = margins.astype(np.float64)
-    hits = float((labels > 0.5).sum())
-    misses = len(labels) - hits
-    targets = np.where(labels > 0.5, (hits + 1) / (hits + 2), 1 / (misses + 2))
-    middle, scale = float(m.mean()), float(m.std()) or 1.0
+    m, right, rows = _gathered(margins, labels)
+    hits = float(right.sum())
+    misses = float(rows.sum()) - hits
+    # The mean target of rows that share a margin.
+    targets = (right * ((hits + 1) / (hits + 2)) + (rows - right) / (misses + 2)) / rows
+    middle = float(np.average(m, weights=rows))
+    scale = float(np.average(np.square(m - middle), weights=rows)) ** 0.5 or 1.0
     z = np.column_stack(((m - middle) / scale, np.ones(len(m))))
     line = np.array([0.0, np.log((hits + 1) / (misses + 1))])
 
     def cost(at: Doubles) -> float:
         odds = z @ at
-        return float(np.sum(np.logaddexp(0, odds) - targets * odds))
+        return float(np.dot(rows, np.logaddexp(0, odds) - targets * odds))
 
     loss = cost(line)
     for _ in range(_STEPS):  # Newton's method; a step that helps nothing is halved (Lin, Lin and Weng 2007)
         p = _logistic(z @ line)
-        gradient = z.T @ (p - targets)
-        if np.abs(gradient).max() < 1e-9 * len(m):
+        gradient = z.T @ (rows * (p - targets))
+        if np.abs(gradient).max() < 1e-9 * len(labels):
             break
-        step = np.linalg.solve(z.T @ (z * (p * (1 - p))[:, None]) + 1e-12 * np.eye(2), gradient)
+        step = np.linalg.solve(z.T @ (z * (rows * p * (1 - p))[:, None]) + 1e-12 * np.eye(2), gradient)
         size = 1.0
         while (found := cost(line - size * step)) > loss and size > 1e-10:
             size /= 2
@@ -146,9 +149,7 @@ def isotonic(margins: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]
 
 def blocks(margins: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]) -> tuple[Doubles, Doubles, Doubles]:
     """Mean margin, mean label and rows of the blocks that pooling adjacent violators leaves, in rising order."""
-    x, place = np.unique(margins.astype(np.float64), return_inverse=True)
-    rows = np.bincount(place).astype(np.float64)
-    sums = np.bincount(place, weights=labels)
+    x, sums, rows = _gathered(margins, labels)
     kept: list[tuple[float, float, float]] = []  # rows, sum of labels, sum of margins
     for count, total, at in zip(rows.tolist(), sums.tolist(), (x * rows).tolist(), strict=True):
         while kept and kept[-1][1] * count >= total * kept[-1][0]:
@@ -157,6 +158,18 @@ def blocks(margins: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]) 
         kept.append((count, total, at))
     n, s, m = np.array(kept).T
     return m / n, s / n, n
+
+
+def _gathered(margins: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]) -> tuple[Doubles, Doubles, Doubles]:
+    """Each margin once in rising order, its sum of labels and its rows; neighbours together where there are many."""
+    x, place = np.unique(margins.astype(np.float64), return_inverse=True)
+    rows = np.bincount(place).astype(np.float64)
+    sums = np.bincount(place, weights=labels).astype(np.float64)
+    if len(x) <= _MOST_MARGINS:
+        return x, sums, rows
+    edges = np.unique(np.searchsorted(np.cumsum(rows), np.linspace(0, rows.sum(), _MOST_MARGINS + 1)[:-1]))
+    total = np.add.reduceat(rows, edges)
+    return np.add.reduceat(x * rows, edges) / total, np.add.reduceat(sums, edges), total
 
 
 _MAKERS = {"platt": platt, "isotonic": isotonic}

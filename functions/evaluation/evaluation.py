@@ -14,7 +14,7 @@ import polars as pl
 from ...runtime.errors import InputError, did_you_mean
 from ..evaluate import Task, measure
 from .calibration import Calibration, Method, Reliability, calibrate, reliability
-from .intervals import Estimate, intervals, percentiles, resamples
+from .intervals import RESAMPLES, Estimate, intervals, percentiles
 from .segments import Segment, segments
 from .splits import times_of
 from .threshold import Capacity, Cost, Threshold, choose_threshold
@@ -122,17 +122,16 @@ def judge(
     k = threshold.cases if isinstance(threshold, Capacity) else _K
     k = k if 2 * k <= len(labels) else max(1, len(labels) // 10)
     values = measure("classification", labels, plain) | {"precision_at_k": precision_at_k(labels, plain, k)}
-    count = resamples(len(labels))
-    bounds = dict(intervals("classification", labels, plain, k=k, clusters=clusters, count=count, seed=seed))
+    bounds = dict(intervals("classification", labels, plain, k=k, clusters=clusters, count=RESAMPLES, seed=seed))
     if made:
         honest = ("log_loss", "brier")
         measured = measure("classification", labels, after)
-        again = intervals("classification", labels, after, clusters=clusters, count=count, seed=seed)
+        again = intervals("classification", labels, after, clusters=clusters, count=RESAMPLES, seed=seed)
         values |= {name: measured[name] for name in honest}
         bounds |= {name: again[name] for name in honest}
     estimates = {name: Estimate(value, *bounds[name]) for name, value in values.items()}
     estimates[f"precision_at_{k}"] = estimates.pop("precision_at_k")
-    estimates |= _card_precision(judged, labels, plain, count, seed)
+    estimates |= _card_precision(judged, labels, plain, seed)
     chosen = choose_threshold(threshold, labels, scores, times_us(judged)) if threshold else None
     return Evaluation(
         judged.task, metric, judged.source, labels, scores, estimates, plain, after, made,
@@ -159,9 +158,7 @@ def times_us(judged: Judged) -> Codes | None:
 def _of_values(
     judged: Judged, labels: Doubles, values: Doubles, metric: str, segment_by: Sequence[str], seed: int
 ) -> Evaluation:
-    bounds = intervals(
-        "regression", labels, values, clusters=_clusters(judged), count=resamples(len(labels)), seed=seed
-    )
+    bounds = intervals("regression", labels, values, clusters=_clusters(judged), count=RESAMPLES, seed=seed)
     estimates = {name: Estimate(value, *bounds[name]) for name, value in measure("regression", labels, values).items()}
     return Evaluation(
         judged.task, metric, judged.source, labels, values, estimates, values, values,
@@ -204,7 +201,7 @@ def _parts(judged: Judged, clusters: Codes | None, seed: int) -> Codes:
     return places
 
 
-def _card_precision(judged: Judged, labels: Doubles, scores: Doubles, count: int, seed: int) -> dict[str, Estimate]:
+def _card_precision(judged: Judged, labels: Doubles, scores: Doubles, seed: int) -> dict[str, Estimate]:
     cards = _groups(judged)
     if cards is None:
         return {}
@@ -212,7 +209,7 @@ def _card_precision(judged: Judged, labels: Doubles, scores: Doubles, count: int
     each = card_precisions(labels, scores, cards, np.zeros(len(labels), dtype=np.int64) if days is None else days)
     low, high = float("nan"), float("nan")
     if len(each) >= _PARTS:
-        drawn = np.random.default_rng(seed).integers(0, len(each), (count, len(each)))
+        drawn = np.random.default_rng(seed).integers(0, len(each), (RESAMPLES, len(each)))
         low, high = percentiles(each[drawn].mean(axis=1))
     return {f"card_precision_at_{CARDS_A_DAY}": Estimate(float(each.mean()), low, high)}
 

@@ -12,9 +12,10 @@ from ..evaluate import Task, roc_auc
 from .splits import Division, Indices, Labels
 
 _SAMPLE = 512
-_ALONE = 20_000
+_ALONE = 5_000
 _FEWEST = 20
 _TELLING = 0.3  # distinct values a row in some column: then rows that are the same in all columns are copies
+_WORTH_A_LOOK = 0.99
 _SURE = 0.9995
 
 
@@ -61,26 +62,31 @@ def check_row_copies(table: pl.DataFrame, division: Division, *, without: str | 
 def telling_alone(table: pl.DataFrame, features: Sequence[str], labels: Labels, task: Task) -> list[str]:
     """The features that tell the label (nearly) alone, each as a sentence: perhaps not known in time.
 
-    Looked for among at most 20,000 rows (half of each class); nulls and rows whose
+    Looked for among at most 5,000 rows (half of each class); nulls and rows whose
     label is NaN are left out.
     """
-    some = _sample(labels, task, _ALONE)
+    few, many = _sample(labels, task, _SAMPLE), _sample(labels, task, _ALONE)
     found = []
     for name in features:
-        values = table[name].gather(some).cast(pl.Float64).fill_null(np.nan).to_numpy()
-        y = labels[some]
-        known = np.isfinite(values) & np.isfinite(y)
-        y, x = y[known], values[known]
-        if len(y) < 50 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        if _told(table[name].gather(few), labels[few], task) < _WORTH_A_LOOK:
             continue
-        if task == "classification":
-            area = roc_auc(y, x)
-            told = max(area, 1 - area)
-        else:
-            told = abs(float(np.corrcoef(x, y)[0, 1]))
+        told = _told(table[name].gather(many), labels[many], task)
         if told >= _SURE:
             found.append(f"{name!r} tells the label nearly alone ({told:.4f}): is it known before the label is?")
     return found
+
+
+def _told(column: pl.Series, labels: Labels, task: Task) -> float:
+    """From 0.5 or 0 (nothing) to 1 (all): the area under the ROC curve, or |Pearson's r|."""
+    values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    known = np.isfinite(values) & np.isfinite(labels)
+    y, x = labels[known], values[known]
+    if len(y) < 50 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return 0.0
+    if task == "classification":
+        area = roc_auc(y, x)
+        return max(area, 1 - area)
+    return abs(float(np.corrcoef(x, y)[0, 1]))
 
 
 def _is_image(column: pl.Series, labels: Labels, task: Task) -> bool:

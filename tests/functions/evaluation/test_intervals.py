@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from eagleray.functions.evaluate import METRICS, Task, roc_auc
-from eagleray.functions.evaluation.intervals import intervals, percentiles, resamples, weighted
+from eagleray.functions.evaluation.intervals import intervals, percentiles, weighted
 from eagleray.functions.evaluation.segments import binned, segments
 from eagleray.functions.evaluation.top import card_precisions, precision_at_k
 
@@ -93,8 +93,19 @@ def test_a_class_that_resamples_miss_gives_no_interval() -> None:
     assert np.isnan(intervals("classification", np.zeros(50), np.zeros(50), count=50, seed=0)["roc_auc"]).all()
 
 
-def test_more_rows_take_fewer_resamples() -> None:
-    assert [resamples(n) for n in (10, 10_000, 50_000, 10**7)] == [1000, 1000, 200, 100]
+@pytest.mark.parametrize("clustered", [False, True])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_bundles_of_many_rows_say_what_rows_say(task: Task, clustered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, scores = sample(6000)
+    clusters = np.random.default_rng(1).integers(0, 3000, 6000) if clustered else None
+    if clusters is not None:  # what happens to one of a cluster happens to all
+        labels, scores = labels[clusters], scores[clusters]
+    found = intervals(task, labels, scores, k=100, clusters=clusters, count=1000, seed=0)
+    monkeypatch.setattr("eagleray.functions.evaluation.intervals._EXACT_ROWS", 10_000)
+    exact = intervals(task, labels, scores, k=100, clusters=clusters, count=1000, seed=1)
+    for name, (low, high) in exact.items():
+        width = high - low
+        assert found[name] == pytest.approx((low, high), abs=0.15 * width), name
 
 
 @pytest.mark.parametrize("k", [1, 10, 399, 400, 1000])
