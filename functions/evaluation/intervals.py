@@ -140,7 +140,7 @@ def _bundled_ranks(y: Doubles, s: Doubles, units: Codes) -> Callable[[Doubles], 
         np.float64
     )
     flagged = np.cumsum(np.bincount(spot, minlength=shape[0] * shape[1]).reshape(shape), axis=1).astype(np.float64)
-    return lambda weights: (weights @ hits, weights @ flagged)
+    return lambda weights: ((weights @ hits).astype(np.float64), (weights @ flagged).astype(np.float64))
 
 
 def _sums(task: Task, y: Doubles, s: Doubles, units: Codes) -> Callable[[Doubles], dict[str, Doubles]]:
