@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
@@ -20,7 +19,6 @@ from eagleray.functions.evaluate import average_precision
 from eagleray.functions.evaluation.threshold import Capacity, Cost
 from eagleray.functions.model_registry import ModelRegistry
 from eagleray.functions.search import Trial
-from eagleray.functions.tracking import run_store
 from eagleray.runtime.errors import DefinitionError, InputError
 from eagleray.runtime.settings import Settings
 
@@ -133,49 +131,6 @@ def test_regression_untracked(ray_cluster: Settings, clicks: pl.DataFrame, optio
     assert run.metrics["rmse"] < 1.0
     rows = table.select(run.model.features).cast(pl.Float64).fill_null(np.nan).to_numpy()
     assert run.model.predict(rows).mean() == pytest.approx(10, abs=0.5)
-
-
-def test_a_small_table_is_judged_by_nested_folds_with_a_threshold_and_a_report(
-    ray_cluster: Settings, clicks: pl.DataFrame, options: AutoMLOptions
-) -> None:
-    table = clicks.head(600)
-    more = replace(options, ignore=("at",), threshold=Cost(1, 5), segments=("who", "a"), calibration="platt")
-    began = time.monotonic()
-    run = fit(table, label="clicked", metric="roc_auc", budget_s=8.0, groups="who", options=more)
-    assert time.monotonic() - began <= 8.0 + 3.0
-    found = run.evaluation
-    assert (found.source, len(found.labels)) == ("nested", 600)
-    assert run.model.features == ("a", "b", "c", "d", "night")  # neither the groups nor a segment of texts
-    one = found.estimates["roc_auc"]
-    assert 0.7 < one.low < one.value < one.high < 1.0
-    assert run.metrics["roc_auc"] == one.value
-    assert "card_precision_at_100" in run.metrics
-    assert max(found.importance, key=lambda name: found.importance[name]) == "a"
-    assert {part.column for part in found.segments} == {"who", "a"}
-    assert found.calibration is not None
-    assert found.threshold is not None
-    assert (run.model.calibration, run.model.threshold) == (found.calibration, found.threshold.value)
-
-    settings = more.settings or Settings.from_env()
-    loaded = ModelRegistry(settings).load(f"models:/clicks/{run.model.version}")
-    assert (loaded.calibration, loaded.threshold) == (run.model.calibration, run.model.threshold)
-    store = run_store(settings)
-    assert store.artifact(run.run_id, "report.html") == run.report().html.encode()
-    told = json.loads(store.artifact(run.run_id, "evaluation.json") or b"")
-    assert told["estimates"]["roc_auc"]["value"] == one.value
-    assert store.read(run.run_id).metrics["roc_auc"] == pytest.approx(one.value)
-
-
-def test_rows_that_are_held_out_judge_and_then_teach(
-    ray_cluster: Settings, clicks: pl.DataFrame, options: AutoMLOptions
-) -> None:
-    more = replace(options, track=False, test_fraction=0.2, validation_gap="50s", threshold=Capacity(10, per="1m"))
-    run = fit(clicks, label="clicked", budget_s=4.0, time_column="at", options=more)
-    assert run.evaluation.source == "test"
-    assert run.evaluation.labels.tolist() == clicks["clicked"].cast(pl.Float64).to_list()[1600:]
-    assert run.about["rows"] == 2000
-    assert run.evaluation.threshold is not None
-    assert 8 < run.evaluation.threshold.per_period <= 10
 
 
 @pytest.mark.parametrize("budget_s", [0.0, -1.0, float("nan")])
