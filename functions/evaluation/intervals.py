@@ -140,14 +140,15 @@ def _bundled_ranks(y: Doubles, s: Doubles, units: Codes) -> Callable[[Doubles], 
         np.float64
     )
     flagged = np.cumsum(np.bincount(spot, minlength=shape[0] * shape[1]).reshape(shape), axis=1).astype(np.float64)
-    return lambda weights: ((weights @ hits).astype(np.float64), (weights @ flagged).astype(np.float64))
+    return lambda weights: (weights @ hits, weights @ flagged)
 
 
 def _sums(task: Task, y: Doubles, s: Doubles, units: Codes) -> Callable[[Doubles], dict[str, Doubles]]:
     """The measures that are made of sums over rows."""
 
     def summed(values: Doubles) -> Doubles:
-        return np.bincount(units, weights=values)
+        out: Doubles = np.bincount(units, weights=values).astype(np.float64)
+        return out
 
     rows, squares = summed(np.ones(len(y))), summed(np.square(y - s))
     if task == "classification":
