@@ -23,6 +23,7 @@ from .reference import Condition, Reference, hint_of, source_of
 if TYPE_CHECKING:
     from ...functions.job import Job
     from ...functions.schedule import Schedule
+    from ..pictures.svg import Picture
     from .pipeline_run import PipelineRun
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -81,6 +82,16 @@ class Pipeline:
     def plan(self) -> str:
         """What runs after what, with what it asks for: a line a node."""
         return plan_text(self.name, self.parameters, self.nodes)
+
+    def plot(self) -> Picture:
+        """Parameters and steps as a picture; also what a notebook shows."""
+        from ..pictures.svg import drawn
+        from .pipeline_diagram import pipeline_diagram
+
+        return drawn(pipeline_diagram(self.name, self.parameters, self.nodes, self.edges))
+
+    def _repr_svg_(self) -> str:
+        return self.plot().svg
 
     def parameter(self, name: str, default: object = NO_DEFAULT, *, type: Any = None) -> Reference:  # noqa: A002
         """A value that a run is given; without a default every run names it.

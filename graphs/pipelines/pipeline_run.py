@@ -6,14 +6,19 @@ import html
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ...runtime.errors import InputError, NotFoundError, did_you_mean
 from ...runtime.settings import Settings
 from .contents import Contents
+from .node import Edge, Node
+from .parameter import Parameter
 from .records import ENDED, RUNNING, SKIPPED, RunRecord, StepRecord
 from .run_lock import is_driven
 from .sql_pipeline_runs import PipelineBook
+
+if TYPE_CHECKING:
+    from ..pictures.svg import Picture
 
 Where = Literal["here", "ray"]
 LOST = "LOST"  # its process died: nobody has written how it ended
@@ -21,6 +26,18 @@ LOST = "LOST"  # its process died: nobody has written how it ended
 
 class Resumable(Protocol):
     """A pipeline, which knows the steps that a run is made of."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]: ...
+
+    @property
+    def nodes(self) -> tuple[Node, ...]: ...
+
+    @property
+    def edges(self) -> tuple[Edge, ...]: ...
 
     def resume(
         self, run_id: str = "last", *, on: Where | None, at_once: int | None, track: bool, settings: Settings | None
@@ -77,6 +94,16 @@ class PipelineRun:
                 f"run {self.id[:8]}: its steps are not known here: pipeline.resume({self.id[:8]!r}) does it"
             )
         return self.pipeline.resume(self.id, on=on, at_once=at_once, track=track, settings=self.settings)
+
+    def plot(self) -> Picture:
+        """The pipeline's picture with how each step ended; raises `InputError` where only the run is known."""
+        from ..pictures.svg import drawn
+        from .pipeline_diagram import pipeline_diagram
+
+        p = self.pipeline
+        if p is None:
+            raise InputError(f"run {self.id[:8]}: its steps are not known here: plot a run that pipeline.runs() gives")
+        return drawn(pipeline_diagram(p.name, p.parameters, p.nodes, p.edges, ended=self.steps))
 
     def __reduce__(self) -> tuple[Callable[..., PipelineRun], tuple[str]]:
         """It travels by its id: the settings are those of where it arrives."""
