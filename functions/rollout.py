@@ -175,9 +175,10 @@ class Rollout:
 
         for key in (f"config:{self.name}", *ray_kv.keys(counts_key(self.name))):
             ray_kv.delete(key)
-        ray_serve.delete(self.name)
+        trials = self.trials()
         for role in (_CANARY, _SHADOW):
-            self._end(role)
+            self._forget(role)
+        ray_serve.delete(self.name, *trials)
 
     def _make_stable(self, releases: Releases, release: Release, why: str) -> None:
         self._run(release, releases.packed(release))
@@ -257,11 +258,17 @@ class Rollout:
         ray_kv.put(f"trial:{self.name}:{role}", str(release.number).encode())
 
     def _end(self, role: str) -> None:
-        from ..runtime import ray_kv, ray_serve
+        """No request goes there any more, so nobody waits until its replicas are gone."""
+        from ..runtime import ray_serve
 
         if self._trial(role) is not None:
-            ray_serve.delete(self._service(role))
-            ray_kv.delete(f"trial:{self.name}:{role}")
+            ray_serve.delete(self._service(role), wait=False)
+            self._forget(role)
+
+    def _forget(self, role: str) -> None:
+        from ..runtime import ray_kv
+
+        ray_kv.delete(f"trial:{self.name}:{role}")
 
     def _version(self, releases: Releases, number: int) -> Version:
         release = releases.release(self.name, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import psutil
 from .errors import EaglerayError
 
 GRACE_S = 2.0
+_LOOK_EVERY_S = 0.02
 
 
 def tree(pid: int) -> list[tuple[int, float]]:
@@ -53,17 +55,27 @@ def end(processes: Sequence[tuple[int, float]], *, wait_s: float = 0.0) -> int:
                 running.append(process)
         except psutil.NoSuchProcess:
             continue
-    _, left = psutil.wait_procs(running, timeout=wait_s)
+    left = _left_after(wait_s, running)
     ended = len(left)
     for process in left:
         _signal(process, "terminate")
-    _, left = psutil.wait_procs(left, timeout=GRACE_S)
+    left = _left_after(GRACE_S, left)
     for process in left:
         _signal(process, "kill")
-    _, left = psutil.wait_procs(left, timeout=GRACE_S)
+    left = _left_after(GRACE_S, left)
     if left:
         raise EaglerayError(f"processes {[p.pid for p in left]} do not end: end them by hand (kill -9)")
     return ended
+
+
+def _left_after(wait_s: float, processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run then; one whose parent has not heard of its end runs no more."""
+    deadline = time.monotonic() + wait_s
+    while (left := [process for process in processes if alive(process.pid) and process.is_running()]) and (
+        time.monotonic() < deadline
+    ):
+        psutil.wait_procs(left[:1], timeout=_LOOK_EVERY_S)
+    return left
 
 
 def _signal(process: Any, verb: str) -> None:

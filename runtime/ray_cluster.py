@@ -108,7 +108,7 @@ def stop() -> None:
         ray.shutdown()
     finally:
         if folder is not None:
-            psutil_processes.end(processes, wait_s=1.0)
+            psutil_processes.end(processes, wait_s=0.2)
             _remove(folder)
             ray_guardian.dismiss(_session.guardian)
             _session.guardian = None

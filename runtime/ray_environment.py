@@ -32,6 +32,8 @@ def defaults(token_path: Path) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_path),
         "RAY_worker_niceness": "0",
+        # A node ends when the part that makes environments is not up by then; 30 s are little on a busy machine.
+        "RAY_agent_register_timeout_ms": "120000",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .asgi import AsgiApp, Message, Receive, Send
+from .ray_environment import LOOPBACK
 from .uvicorn_server import Started
 from .uvicorn_server import start as start_server
 
@@ -33,6 +34,25 @@ def shorten(app: AsgiApp) -> None:
         return start_server(way, _bound(options.host, options.port), keep_alive_s=options.keep_alive_timeout_s)
 
     module.start_asgi_http_server = start
+
+
+def serve_on_loopback() -> None:
+    """Keeps the port for calls between replicas on this machine when the whole cluster is this machine.
+
+    Serve opens it on every address and has no setting for it.
+    """
+    import ray
+    from ray.serve._private import replica as serve_replica
+
+    if ray.util.get_node_ip_address() != LOOPBACK:  # type: ignore[no-untyped-call]
+        return
+    replica: Any = serve_replica
+    add_port = replica.add_port_to_grpc_server
+
+    def add_loopback_port(server: object, address: str) -> int:
+        return int(add_port(server, address.replace("[::]", LOOPBACK)))
+
+    replica.add_port_to_grpc_server = add_loopback_port
 
 
 def _short_way(app: AsgiApp, long_way: Any, options: Any) -> ShortWay | None:

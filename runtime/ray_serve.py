@@ -37,6 +37,7 @@ INGRESS = "ingress"
 # waits: the application object itself counts what is in flight.
 MAX_ONGOING = 10_000
 _POLL_S = 0.05
+_GONE_S = 60.0
 _REPORT_EVERY_S = 0.5
 _ERROR_LINE = re.compile(r"^[\w.]*(Error|Exception|NotFound|Mismatch|Unavailable)\b.*:")
 
@@ -58,7 +59,7 @@ class Replica:
     """One replica: unpacks the application when it starts, and tells the autoscaler what is in flight."""
 
     def __init__(self, packed_build: bytes) -> None:
-        _serve_replicas_on_loopback()
+        ray_ingress.serve_on_loopback()
         self._app: AsgiApp = cloudpickle.loads(packed_build)()
         ray_ingress.shorten(self._app)
 
@@ -153,6 +154,9 @@ def deploy(application: Application, *, timeout_s: float = 90.0) -> str:
         raise DeploymentError(f"service {name!r} {problem}: ask for less or add a node")
     url = f"{start(application.host)}/{name}"
     before = status(name).state
+    if before == "DELETING":
+        _wait_until_gone([name])
+        before = "NOT_STARTED"
     if before == "RUNNING" and ray_kv.get(_version_key(name)) == application.key:
         return url
     deployment: Any = serve.deployment(
@@ -204,8 +208,7 @@ def pack(build: Callable[[], AsgiApp], *, modules: Sequence[str] = ()) -> bytes:
 
 def status(name: str) -> ServiceStatus:
     """How the service is doing now; a service nobody deployed is NOT_STARTED."""
-    client = _client()
-    application = None if client is None else client.get_serve_details()["applications"].get(name)
+    application = _applications().get(name)
     if application is None:
         return ServiceStatus(name, "NOT_STARTED", 0, 0, ())
     ingress = application["deployments"].get(INGRESS, {})
@@ -222,9 +225,11 @@ def status(name: str) -> ServiceStatus:
 
 def names() -> list[str]:
     """The services that run, canaries and shadows too, sorted."""
-    client = _client()
-    found = {} if client is None else client.get_serve_details()["applications"]
-    return sorted(name for name, application in found.items() if INGRESS in application["deployments"])
+    return sorted(
+        name
+        for name, application in _applications().items()
+        if INGRESS in application["deployments"] and _text(application["status"]) != "DELETING"
+    )
 
 
 def url(name: str) -> str | None:
@@ -247,17 +252,33 @@ def logs(names: Sequence[str], *, follow: bool = False) -> Iterator[str]:
     return ray_logs.lines(workers, follow=follow)
 
 
-def delete(name: str) -> None:
-    """Stops the service's replicas once they have answered what they hold; no error when there is none."""
-    if _client() is not None:
+def delete(*names: str, wait: bool = True) -> None:
+    """Stops the services' replicas once they have answered what they hold; no error for one that is not there.
+
+    Returns when they are gone, or with wait=False at once; who deploys the name again meanwhile waits for it.
+    """
+    client = _client()
+    if client is None or not names:
+        return
+    for name in names:
         ray_kv.delete(_version_key(name))
-        serve.delete(name)
+    client.delete_apps(list(names), blocking=False)
+    if wait:
+        _wait_until_gone(names)
 
 
 def shutdown() -> None:
     """Ends Serve itself; `ray_cluster.stop` does it too for a Ray of our own."""
     if _client() is not None:
         serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _wait_until_gone(names: Sequence[str]) -> None:
+    deadline = time.monotonic() + _GONE_S
+    while left := [name for name in names if status(name).state != "NOT_STARTED"]:
+        if time.monotonic() > deadline:
+            raise DeploymentError(f"services {left} still answer requests after {_GONE_S:g} s: stop them again later")
+        time.sleep(_POLL_S)
 
 
 def _wait_until_running(name: str, timeout_s: float) -> None:
@@ -290,6 +311,11 @@ def _text(state: object) -> str:
     return str(getattr(state, "value", state))
 
 
+def _applications() -> dict[str, Any]:
+    client = _client()
+    return {} if client is None else dict(client.get_serve_details()["applications"])
+
+
 def _version_key(name: str) -> str:
     return f"version:{name}"
 
@@ -307,21 +333,3 @@ def _base_url(client: Any) -> str:
 
 def _quieten() -> None:
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-
-
-def _serve_replicas_on_loopback() -> None:
-    """Keeps the port for calls between replicas on this machine when the whole cluster is this machine.
-
-    Serve opens it on every address and has no setting for it.
-    """
-    if ray.util.get_node_ip_address() != LOOPBACK:  # type: ignore[no-untyped-call]
-        return
-    from ray.serve._private import replica as serve_replica
-
-    replica: Any = serve_replica
-    add_port = replica.add_port_to_grpc_server
-
-    def add_loopback_port(server: object, address: str) -> int:
-        return int(add_port(server, address.replace("[::]", LOOPBACK)))
-
-    replica.add_port_to_grpc_server = add_loopback_port

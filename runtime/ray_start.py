@@ -24,14 +24,17 @@ _PRESTARTED = "--num_prestart_python_workers="
 @contextlib.contextmanager
 def with_pages(free: Callable[[], int]) -> Iterator[None]:
     """Has the agents of Ray's pages listen at ports that are `free`: two Rays beside each other would want the same
-    ones, and a node that knows them need not wait until its agents have loaded. The server of the pages loads while the
-    node starts; at the end of the block it is up, or `ServerUnavailable` is raised."""
+    ones, and a node that is told them need not wait until its agents have loaded; it gives up after 15 s. The server of
+    the pages loads meanwhile; at the end of the block it is up, or `ServerUnavailable` is raised."""
+    from ray import _raylet
     from ray._private import node
     from ray.experimental import internal_kv
 
     node_class: Any = node.Node
-    serves_pages, asks = node_class.start_api_server, internal_kv._internal_kv_get
+    serves_pages, begins_node = node_class.start_api_server, node_class.start_raylet
+    asks = internal_kv._internal_kv_get
     servers: list[subprocess.Popen[bytes]] = []
+    ports = {f"{name}_port": free() for name in ("dashboard_agent_listen", "metrics_agent", "runtime_env_agent")}
 
     def start_beside(self: Any, **how: Any) -> None:
         address = f"{self._ray_params.dashboard_host}:{self._ray_params.dashboard_port}".encode()
@@ -42,13 +45,18 @@ def with_pages(free: Callable[[], int]) -> Iterator[None]:
             vars(internal_kv)["_internal_kv_get"] = asks
         servers.append(self.all_processes["dashboard"][0].process)
 
-    names = ("dashboard_agent_listen_port", "metrics_agent_port", "runtime_env_agent_port")
-    node_class.start_api_server = start_beside
+    def begin_node(self: Any, *args: Any, **how: Any) -> None:
+        told: Any = vars(_raylet)["persist_port"]
+        for name, port in (ports | {"metrics_export_port": self._ray_params.metrics_export_port}).items():
+            told(self.get_session_dir_path(), self.node_id, name, port)
+        begins_node(self, *args, **how)
+
+    node_class.start_api_server, node_class.start_raylet = start_beside, begin_node
     try:
-        with _parameters(**{name: free() for name in names}):
+        with _parameters(**ports):
             yield
     finally:
-        node_class.start_api_server = serves_pages
+        node_class.start_api_server, node_class.start_raylet = serves_pages, begins_node
     deadline = time.monotonic() + PATIENCE_S
     for server in servers:
         while asks("dashboard", namespace=b"dashboard") is None:

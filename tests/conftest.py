@@ -11,25 +11,30 @@ import pytest
 from eagleray.runtime.settings import Settings
 
 # Files whose tests start a Ray, or a whole demo, in processes of their own: they mostly wait, and take longest.
-OWN_PROCESSES = (
-    "test_job.py", "test_demo.py", "test_notebooks.py", "test_readme.py", "test_ray_cluster.py", "test_kill_stream.py",
-)  # fmt: skip
+OWN_PROCESSES = ("test_notebooks.py", "test_readme.py", "test_kill_stream.py", "test_ingestion.py")
+# What a worker starts once for all that ask for it, in the order of the time that those take together.
+SHARED = ("serving", "lasting_home", "ray_cluster")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Shares the files out among the workers of `make test`: a worker's Ray takes 10 s and a gigabyte, so all that
-    needs Serve goes to one worker and all that needs Ray alone to another, both first; the others take the rest."""
+    """Shares the files out among the workers of `make test`: a worker's Ray takes seconds and a gigabyte, so all that
+    needs Serve goes to one worker, all that needs a Ray that stays to another, all that needs Ray alone to a third,
+    these first; whoever has finished takes of the others."""
     if not hasattr(config, "workerinput"):
         return
-    serving = {item.path for item in items if "serving" in getattr(item, "fixturenames", ())}
-    on_ray = {item.path for item in items if "ray_cluster" in getattr(item, "fixturenames", ())}
+    users = {
+        name: {item.path for item in items if name in getattr(item, "fixturenames", ())} for name in reversed(SHARED)
+    }
+    needs = {path: name for name, paths in users.items() for path in paths}
 
     def group(path: Path) -> str:
-        return "serve" if path in serving else "ray" if path in on_ray else f"{path.parent.name}/{path.name}"
+        return needs.get(path, f"{path.parent.name}/{path.name}")
 
     def turn(path: Path) -> int:
-        return 0 if path in serving else 1 if path in on_ray else 2 if path.name in OWN_PROCESSES else 3
+        if path in needs:
+            return SHARED.index(needs[path])
+        return len(SHARED) + (path.name not in OWN_PROCESSES)
 
     items.sort(key=lambda item: turn(item.path))
     for item in items:

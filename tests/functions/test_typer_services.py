@@ -181,7 +181,7 @@ def test_what_cannot_be_deployed_is_told_with_its_cure(
 ) -> None:
     for words, cure in [
         ([f"{app}:graph", "--name", "other"], "a Graph has its name from where it is made"),
-        ([f"{app}:graf"], "has no function 'graf'; did you mean 'graph'?"),
+        ([f"{app}:graf"], "has no function or graph 'graf'; did you mean 'graph'?"),
         ([f"{app}:limit"], "is a int: name a function or a class"),
         ([f"{app}:answer", "--canary", "5"], "answer is not deployed: deploy a version without canary or shadow first"),
         ([f"{app}:answer", "--canary", "5", "--shadow"], "canary and shadow at once"),

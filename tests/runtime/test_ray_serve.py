@@ -91,7 +91,13 @@ def test_a_service_answers_stays_when_it_is_the_same_and_goes(ray_cluster: Setti
     again = json.loads(get(url)[2])
     assert (again["pid"], told["config"], again["config"]) == (told["pid"], {}, {"canary": 10})
 
-    ray_serve.delete("echo")
+    # Who deploys what is still going waits for it.
+    ray_serve.delete("echo", wait=False)
+    deploy("echo", Echo)
+    assert json.loads(get(url)[2])["pid"] != told["pid"]
+    assert "echo" in ray_serve.names()
+
+    ray_serve.delete("echo", "nobody")
     assert ray_serve.status("echo").state == "NOT_STARTED"
     assert get(url)[0] == 404
 
