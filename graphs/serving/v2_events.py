@@ -27,6 +27,7 @@ import orjson
 from ...runtime.errors import did_you_mean
 from ..flows.event import Batch
 from .answers import Row, columns_of
+from .row_event import row_batch
 from .v2_tensors import OF_DTYPE, STORED, Tensor, refused
 
 _SCALARS = frozenset((int, float, bool, type(None)))
@@ -73,12 +74,7 @@ def _of_matrix(tensor: Tensor, request_id: str, features: tuple[str, ...], *, is
     if tensor.datatype == "BYTES":
         raise refused(f"input {tensor.name!r} is BYTES; the model takes numbers")
     rows = np.array(tensor.values, np.float64).reshape(count, width)
-    batch = Batch.of([dict(zip(features, row, strict=True)) for row in rows.tolist()], request_id)
-    if is_first:
-        batch.rows = rows  # as the bodies say, and no step comes before the model that could change them
-        for event, row in zip(batch.events, rows, strict=True):
-            event.names, event.row = features, row
-    return batch
+    return row_batch(rows, features, request_id, is_first=is_first)
 
 
 def _column(tensor: Tensor) -> list[Any]:

@@ -105,8 +105,10 @@ def test_a_tensor_of_features_is_what_its_fields_are() -> None:
     """Also where a check before the model changes what it was given."""
     model = LinearModel(features=("a", "b"), weights=(1.0, 2.0))
     rows = np.random.default_rng(3).normal(size=(6, 2))
-    together = {"inputs": [one_input("rows", "FP64", [6, 2], rows.tolist())]}
-    apart = {"inputs": [one_input(name, "FP64", [6], rows[:, at].tolist()) for at, name in enumerate("ab")]}
+    rows[1, 1] = np.nan
+    plain = [[None if np.isnan(value) else value for value in row] for row in rows.tolist()]
+    together = {"inputs": [one_input("rows", "FP64", [6, 2], plain)]}
+    apart = {"inputs": [one_input(name, "FP64", [6], [row[at] for row in plain]) for at, name in enumerate("ab")]}
 
     def doubles(body: dict[str, Any]) -> bool:
         body["a"] *= 2
@@ -119,7 +121,7 @@ def test_a_tensor_of_features_is_what_its_fields_are() -> None:
         app = app_of(g.to(g.predict(model)).respond("b"))
         found = told(app, together)
         assert found["score"] == told(app, apart)["score"]
-        assert found["b"]["data"] == rows[:, 1].tolist()
+        assert found["b"]["data"] == [row[1] for row in plain]
         expected = model.predict(rows * ([2, 1] if checks else [1, 1]))
         assert found["score"]["data"] == expected.tolist()
 
