@@ -36,7 +36,7 @@ from .training_table import features_of, prepare
 from .tune import Tuning
 
 _CLOSING_S = 1.0
-_JUDGING_S = 0.5  # intervals, calibration, report
+_JUDGING_S, _JUDGING_ROW_S = 0.4, 5e-6  # intervals, calibration, report; for each row that judges
 _NESTED_SHARE = 0.3  # of the budget, where the table is small
 
 
@@ -152,7 +152,8 @@ def fit(
         made.use(factory())
         return made
 
-    closing_s = (_CLOSING_S if store else 0.2) + _JUDGING_S
+    judging = len(fold.y) if outer else prepared.test_rows or len(prepared.y_valid)
+    closing_s = (_CLOSING_S if store else 0.2) + _JUDGING_S + _JUDGING_ROW_S * judging
     total_s = budget_s * (1 - _NESTED_SHARE) if outer else budget_s
     fits = len(fold.y) + (prepared.known_rows if prepared.test_rows else 0)
     pool = _ray_pool(fold, options, settings, (main,) if main else outer)

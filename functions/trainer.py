@@ -19,8 +19,8 @@ from .learner import Config, Fitted, Fold, Rows, Trainer, learner
 
 Which = slice | npt.NDArray[np.int64]
 
-_EXPLAINED_ROWS = (16, 256)
-_EXPLAINED_WORK = 100_000_000  # rows x bytes of the booster: a second or so of TreeSHAP
+_EXPLAINED_ROWS = (4, 256)
+_EXPLAINED_WORK = 120_000_000  # rows x bytes of the booster: at most a second of TreeSHAP
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,13 @@ def automl(
     *,
     metric: str = "average_precision",
     time_column: str | None = None,
+    groups: str | None = None,
 ) -> AutoMLRun:
-    """The best model that a search of `budget_s` seconds finds for `label`, with its leaderboard and metrics.
+    """The best model that a search of `budget_s` seconds finds for `label`, with its leaderboard, metrics and report.
 
     `table` holds numeric features and the label; with `time_column` a candidate is judged on later rows than it
-    was trained on. The run is tracked. Raises `InputError` for a table that cannot be trained on.
+    was trained on, else with `groups` on other groups. The run is tracked. Raises `InputError` for a table that cannot be trained on.
     """
     from ....functions import automl as search
 
-    return search.fit(table, label=label, metric=metric, budget_s=budget_s, time_column=time_column)
+    return search.fit(table, label=label, metric=metric, budget_s=budget_s, time_column=time_column, groups=groups)
