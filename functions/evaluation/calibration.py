@@ -58,7 +58,7 @@ class Calibration:
         """The log-odds for those margins; rises with them, everywhere."""
         first, last = self.margins[0], self.margins[-1]
         if len(self.margins) == 1:
-            line: Doubles = self.log_odds[0] + self.slope * (margins - first)
+            line: Doubles = np.add(self.log_odds[0], self.slope * (margins - first), dtype=np.float64)
             return line
         inside = np.minimum(np.maximum(margins, first), last)  # on single rows much faster than np.clip
         out: Doubles = np.interp(inside, self._x, self._y) + self.slope * (margins - inside)

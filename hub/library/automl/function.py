@@ -26,7 +26,8 @@ def automl(
     """The best model that a search of `budget_s` seconds finds for `label`, with its leaderboard, metrics and report.
 
     `table` holds numeric features and the label; with `time_column` a candidate is judged on later rows than it
-    was trained on, else with `groups` on other groups. The run is tracked. Raises `InputError` for a table that cannot be trained on.
+    was trained on, else with `groups` on other groups. The run is tracked. Raises `InputError` for a
+    table that cannot be trained on.
     """
     from ....functions import automl as search
 
