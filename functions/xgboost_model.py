@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .learner import Choice, Config, Fitted, Fold, LogInteger, LogUniform, Patience, Rows, Space, Uniform
+from .xgboost_direct import direct
 
 if TYPE_CHECKING:
     import xgboost
 
 _MOST_ROUNDS = 3000
+Predict = Callable[[Rows], npt.NDArray[np.floating]]
 
 
 class XGBoostLearner:
@@ -124,6 +127,8 @@ class XGBoostBooster:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._live: Any = None
+        self._margins: Predict | None = None
+        self._scores: Predict | None = None
 
     def __reduce__(self) -> tuple[type[XGBoostBooster], tuple[bytes]]:
         return XGBoostBooster, (self._data,)
@@ -139,10 +144,12 @@ class XGBoostBooster:
         return self._live or self._load()
 
     def margins(self, rows: Rows) -> npt.NDArray[np.floating]:
-        """One margin a row, read from the array in place."""
-        live = self._live or self._load()
-        out: npt.NDArray[np.floating] = live.inplace_predict(rows, predict_type="margin", validate_features=False)
-        return out
+        """One margin a row (one a class), read from the array in place."""
+        return (self._margins or self._way("margin"))(rows)
+
+    def scores(self, rows: Rows) -> npt.NDArray[np.floating]:
+        """What the objective makes of the margins."""
+        return (self._scores or self._way("value"))(rows)
 
     def contributions(self, rows: Rows) -> npt.NDArray[np.floating]:
         """TreeSHAP (Lundberg 2018), the last column the base value."""
@@ -154,6 +161,17 @@ class XGBoostBooster:
         )
         return out
 
+    def _way(self, kind: str) -> Predict:
+        """How it predicts, found once."""
+        live = self.live
+        way = None if '"gblinear"' in live.save_config() else direct(live, margin=kind == "margin")
+        way = way or partial(_by_matrix, live, kind == "margin")
+        if kind == "margin":
+            self._margins = way
+        else:
+            self._scores = way
+        return way
+
     def _load(self) -> Any:
         import xgboost
 
@@ -161,6 +179,15 @@ class XGBoostBooster:
         live.set_param({"nthread": 1})
         self._live = live
         return live
+
+
+def _by_matrix(live: Any, margin: bool, rows: Rows) -> npt.NDArray[np.floating]:
+    import xgboost
+
+    out: npt.NDArray[np.floating] = live.predict(
+        xgboost.DMatrix(rows, nthread=1), output_margin=margin, validate_features=False
+    )
+    return out
 
 
 LEARNER = XGBoostLearner()

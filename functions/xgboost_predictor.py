@@ -61,9 +61,8 @@ class XGBoostPredictor:
 
     def predict(self, rows: Floats) -> Floats:
         """n, or n x classes."""
-        live = self._booster.live
-        kind = "margin" if self._is_softmax else "value"
-        out = live.inplace_predict(self._ready(rows), predict_type=kind, validate_features=False).astype(np.float64)
+        ready = self._ready(rows)
+        out = (self._booster.margins(ready) if self._is_softmax else self._booster.scores(ready)).astype(np.float64)
         if self._is_softmax:
             powers = np.exp(out - out.max(axis=1, keepdims=True))
             out = powers / powers.sum(axis=1, keepdims=True)

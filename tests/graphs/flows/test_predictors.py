@@ -40,7 +40,8 @@ QUIET: dict[str, Any] = {"verbosity": -1, "num_threads": 1}
 
 def xgb(objective: str, labels: np.ndarray, **more: Any) -> xgboost.Booster:
     data = xgboost.DMatrix(X, labels, feature_names=list(NAMES))
-    return xgboost.train({"objective": objective, "max_depth": 3, "nthread": 1, **more}, data, 12)
+    depth = {} if more.get("booster") == "gblinear" else {"max_depth": 3}
+    return xgboost.train({"objective": objective, "nthread": 1, **depth, **more}, data, 12)
 
 
 def lgb(objective: str, labels: np.ndarray, **more: Any) -> lightgbm.Booster:
@@ -76,6 +77,8 @@ MODELS: dict[str, tuple[Any, Any]] = {
         lambda m: softmax(m.predict(matrix(NEW), output_margin=True)),
     ),
     "xgb poisson": (lambda: xgb("count:poisson", THREE), lambda m: m.predict(matrix(NEW))),
+    "xgb linear": (lambda: xgb("binary:logistic", BINARY, booster="gblinear"), lambda m: m.predict(matrix(NEW))),
+    "xgb dart": (lambda: xgb("reg:squarederror", VALUE, booster="dart"), lambda m: m.predict(matrix(NEW))),
     "XGBClassifier": (
         lambda: xgboost.XGBClassifier(n_estimators=9, n_jobs=1).fit(FRAME, BINARY),
         lambda m: m.predict_proba(NEW_FRAME)[:, 1],
@@ -146,6 +149,7 @@ def test_who_is_explained_and_by_what_link() -> None:
     links = {name: (found.link if (found := declared("g", MODELS[name][0]())).explains else None) for name in MODELS}
     assert links == {
         "xgb binary": "logit", "xgb softprob": None, "xgb softmax": None, "xgb poisson": "log",
+        "xgb linear": "logit", "xgb dart": "identity",
         "XGBClassifier": "logit", "XGBClassifier stopped": "logit", "XGBClassifier three": None,
         "XGBRegressor missing": "identity", "lgb binary": "logit", "lgb three": None, "LGBMClassifier": "logit",
         "LGBMRegressor": "identity", "logistic": "logit", "logistic three": None, "scaled logistic": "logit",
