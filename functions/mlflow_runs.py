@@ -6,6 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,8 @@ from .run import Run, Table
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# What one request may hold; MLflow's own limits.
-_MOST_METRICS = 1000
+# What one request may hold; MLflow's own limits, of which one is 1,000 of all together.
+_MOST_METRICS = 800
 _MOST_PARAMS = 100
 _MOST_TAGS = 100
 _PARENT = "mlflow.parentRunId"
@@ -47,12 +48,10 @@ class MLflowRuns:
             metrics = [Metric(name, value, now_ms, 0) for name, value in run.metrics.items()]
             params = [Param(name, str(value)) for name, value in run.params.items()]
             tags = [RunTag(name, value) for name, value in run.tags.items()]
-            for some in _parts(metrics, _MOST_METRICS):
-                self._client.log_batch(run_id, metrics=some)
-            for some in _parts(params, _MOST_PARAMS):
-                self._client.log_batch(run_id, params=some)
-            for some in _parts(tags, _MOST_TAGS):
-                self._client.log_batch(run_id, tags=some)
+            none: list[Any] = []
+            parts = (_parts(metrics, _MOST_METRICS), _parts(params, _MOST_PARAMS), _parts(tags, _MOST_TAGS))
+            for some in zip_longest(*parts, fillvalue=none):
+                self._client.log_batch(run_id, metrics=some[0], params=some[1], tags=some[2])
             self._add_artifacts(run_id, run.artifacts)
 
     def add_points(self, run_id: str, points: Sequence[tuple[str, float, int, int]]) -> None:

@@ -16,7 +16,7 @@ from ..runtime.secret import Reveal, masked
 from ..runtime.settings import Settings
 from ..runtime.task_body import Body
 from .current_run import CurrentRun
-from .git_state import git_state
+from .git_state import GitState, git_state
 from .recording import recorded
 from .run import Run, Table
 from .spec import FunctionSpec
@@ -179,12 +179,14 @@ def _type_name(value: object) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def code_tags(fn: Callable[..., Any]) -> dict[str, str]:
-    """What is known of a function's code: its name, its hash, the commit that its file is at."""
+def code_tags(
+    fn: Callable[..., Any], *, state_of: Callable[[str | None], GitState | None] = git_state
+) -> dict[str, str]:
+    """What is known of a function's code: its name, its hash, the commit that its file is at (by `state_of`)."""
     plain: Any = inspect.unwrap(getattr(fn, "cls", fn))
     tags = {"function": f"{plain.__module__}.{plain.__qualname__}", "code.hash": bundle.content_hash(fn)}
     code = getattr(plain, "__code__", None)
-    state = git_state(code.co_filename if code is not None else None)
+    state = state_of(code.co_filename if code is not None else None)
     if state is not None:
         tags |= {
             "git.commit": state.commit, "git.dirty": str(state.dirty).lower(), "mlflow.source.git.commit": state.commit,

@@ -44,7 +44,7 @@ def told(error: Exception) -> None:
     if isinstance(error, ModuleNotFoundError) and error.name:
         top = error.name.partition(".")[0]
         error.add_note(f"the worker has no {top!r}: name its package in @function(packages=[...])")
-    error.__traceback__ = trace
+    error.__traceback__ = trace or error.__traceback__  # an error of our own code has no other frames
 
 
 def failure_of(error: Exception) -> Failure:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 
 from ...functions.current_run import current_run
+from ...functions.git_state import git_state
 from ...functions.run import Run
 from ...functions.tracked import code_tags, written_as_failed
 from ...functions.tracking import run_store
@@ -22,6 +24,7 @@ class ChildRuns:
         self._store = run_store(settings)
         self._experiment, self._workers = record.pipeline, record.workers
         self._tags: dict[str, dict[str, str]] = {}  # by node: a map's items have the same
+        self._git = cache(git_state)  # of a file, as it is when the run begins: asking git takes a while
         self._own = own
         self.parent = parent
 
@@ -46,7 +49,7 @@ class ChildRuns:
         """Opens a step's run and gives its id."""
         name = call.node.name
         if name not in self._tags:
-            self._tags[name] = {**code_tags(call.node.function.callable), "on": self._workers}
+            self._tags[name] = {**code_tags(call.node.function.callable, state_of=self._git), "on": self._workers}
         opening = Run(self._experiment, call.name, params=dict(call.shown), tags=self._tags[name], parent=self.parent)
         run_id = self._store.open(opening)
         self._store.write(run_id, opening)

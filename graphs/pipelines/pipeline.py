@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...functions.function import Function
 from ...runtime.errors import DefinitionError, did_you_mean
 from ...runtime.retries import Retries
+from ...runtime.schedule import Timing
 from ...runtime.settings import Settings
 from .binding import Bound, as_function, bound, result_hint, spec_of
 from .hints import fits, hints_of
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _STEP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-# What `run` and `step` take for themselves.
+# What `run`, `schedule` and `step` take for themselves.
 _RUN_WORDS = ("on", "at_once", "track", "settings")
+_SCHEDULE_WORDS = ("every", "name", "timezone", "catch_up", "overlap")
 _STEP_WORDS = ("name", "retries", "cache", "when", "after", "over")
 
 
@@ -215,12 +217,20 @@ class Pipeline:
 
     def submit(self, **parameters: object) -> Job[PipelineRun]:
         """Starts a run as a Ray job of its own, its steps as Ray tasks; it goes on when this process has ended."""
-        self.checked(parameters)
+        self._check_to_be_stored(parameters)
         return self.as_function().submit(**parameters)
 
     def schedule(self, *args: Any, **words: Any) -> Schedule:
         """Runs it at its times, as a job each: `p.schedule("0 3 * * *", days=60)`; see `Function.schedule`."""
+        own = () if args and isinstance(args[0], Timing) else _SCHEDULE_WORDS
+        self._check_to_be_stored({name: value for name, value in words.items() if name not in own})
         return self.as_function().schedule(*args, **words)
+
+    def _check_to_be_stored(self, given: dict[str, object]) -> None:
+        """A job's parameters are stored with it: what is wrong with them is told here, not in the job."""
+        from .leaks import check_inputs
+
+        check_inputs(self.nodes, self.checked(given), Settings.from_env().home)
 
     def checked(self, given: dict[str, object]) -> dict[str, object]:
         """A run's parameters with their defaults; raises `DefinitionError` for unknown, missing and ill-typed ones."""

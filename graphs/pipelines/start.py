@@ -157,17 +157,18 @@ def _drive(
 def _end(
     error: BaseException, engine: Engine | None, record: RunRecord, book: PipelineBook, runs: ChildRuns | None
 ) -> None:
-    """Writes how it ended. That another has taken the run over, or the catalog is gone, does not hide the error."""
+    """Writes how it ended, unless another has taken the run over; that the catalog is gone does not hide the error."""
+    if isinstance(error, Fenced):
+        return
     status = FAILED if isinstance(error, Exception) else KILLED
     where = engine.failed[0] if engine is not None and engine.failed is not None else ""
     first = (str(error).strip().splitlines() or [""])[0]
     text = f"{f'step {where}: ' if where else ''}{type(error).__name__}: {first}"
     try:
-        if not isinstance(error, Fenced):
-            if engine is not None:
-                engine.killed()
-            book.end(record, status, error=text)
-        if runs is not None and record.tracked == runs.parent:
+        if engine is not None:
+            engine.killed()
+        book.end(record, status, error=text)
+        if runs is not None:
             _end_tracked(runs, status, engine, error=text)
     except EaglerayError as problem:
         error.add_note(f"how it ended could not be written down: {problem}")

@@ -12,7 +12,7 @@ import cloudpickle
 import polars as pl
 import pytest
 
-from eagleray import Pipeline, Retries, function
+from eagleray import Pipeline, Retries, Timing, function
 from eagleray.graphs.pipelines.hints import fits, hint_at, item_of
 from eagleray.graphs.pipelines.node import Edge
 from eagleray.graphs.pipelines.start import shape_of
@@ -120,6 +120,9 @@ WRONG: list[tuple[Callable[[Any, dict[str, Any]], object], str]] = [
     (lambda p, r: p.parameter("x", "a", type=int), "the default of x, 'a', is no"),
     (lambda p, r: p.run(dais=3), "no parameter 'dais'; did you mean 'days'"),
     (lambda p, r: p.run(days="three"), "days='three' is no int"),
+    (lambda p, r: p.submit(dais=3), "no parameter 'dais'; did you mean 'days'"),
+    (lambda p, r: p.schedule("@daily", dais=3, name="x"), "no parameter 'dais'; did you mean 'days'"),
+    (lambda p, r: p.schedule(Timing("@daily"), name="x"), "no parameter 'name'; known: days"),
     (lambda p, r: p.run(on="moon"), 'on=\'moon\'; give "here" or "ray"'),
     (lambda p, r: p.run(at_once=0), "at_once=0; give at least 1"),
     (lambda p, r: Pipeline("none").run(), "none has no steps"),

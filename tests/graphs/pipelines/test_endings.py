@@ -108,6 +108,9 @@ def test_a_secret_is_there_for_its_step_and_in_no_file(settings: Settings, monke
         ran(built("return"), settings)
     with pytest.raises(InputError, match="leaky: how holds the value of secret 'hf-token', which would be stored"):
         ran(built(value), settings)
+    for stores in (built("fine").submit, lambda **words: built("fine").schedule("@daily", **words)):
+        with pytest.raises(InputError, match="parameter 'extra' holds the value of secret"):
+            stores(extra=value)
     with pytest.raises(InputError, match="parameter 'extra' holds the value of secret"):
         ran(built("fine"), settings, extra=f"Bearer {value}")
     held = [path for path in settings.home.rglob("*") if path.is_file() and value.encode() in path.read_bytes()]
