@@ -19,6 +19,7 @@ from ..state.places import Places
 from ..state.ranges import Ranges
 from .at_once import at_once
 
+PART = 65_536  # questions: what is made of so many on the way stays near the processor
 Over = Callable[[Ranges, Iterable[Field], Int64s, Int64s], Fields]
 
 
@@ -62,32 +63,55 @@ def windowed_values(
     spine: Spine,
     wanted: list[WindowedFeature],
     *,
-    over: Over = Ranges.over,
+    over: Over | None = None,
 ) -> dict[str, Values | pl.Series]:
     """One value a question and feature; equal to the bit to what the online store computes from its tiles.
 
-    `over` merges a range of events a question: all of them, unless it leaves out what must not be seen.
+    `over` merges a range of events a question where some must not be seen; all of them are without it.
     """
     if not wanted:
         return {}
+    by_window: dict[Window, list[WindowedFeature]] = {}
+    for feature in wanted:
+        by_window.setdefault(feature.window, []).append(feature)
     needed = tuple(sorted({field for feature in wanted for field in feature.fields}))
     ranges = Ranges(state.of_events(past.frame, needed, state.Moments(past.ts_us, past.offsets)))
-    places = Places(past.begins, past.ts_us, spine.codes)
+    places = Places(past.begins, past.ts_us)
     rows = len(past.ts_us) + len(spine.q_us)
     at_once([partial(ranges.prepare, field) for field in needed], rows=rows)
-    heads = places.reached(spine.q_us)
 
-    def of_window(window: Window) -> dict[str, Values | pl.Series]:
-        grain_us = window.granularity_us
-        tails = places.reached((spine.q_us - window.length_us) // grain_us * grain_us)
-        here = [feature for feature in wanted if feature.window == window]
-        fields = dict.fromkeys(field for feature in here for field in feature.fields)
-        finalizer = Finalizer(over(ranges, fields, tails, heads))
-        return {feature.name: finalizer.values(feature) for feature in here}
+    def of_part(part: slice) -> dict[str, Values | pl.Series]:
+        codes, q_us = spine.codes[part], spine.q_us[part]
+        heads = places.reached(codes, q_us)
+        made: dict[str, Values | pl.Series] = {}
+        for window, here in by_window.items():
+            grain_us = window.granularity_us
+            tails = places.reached(codes, (q_us - window.length_us) // grain_us * grain_us)
+            fields = dict.fromkeys(field for feature in here for field in feature.fields)
+            finalizer = Finalizer((over or Ranges.over)(ranges, fields, tails, heads))
+            made.update((feature.name, finalizer.values(feature)) for feature in here)
+        return made
 
-    windows = dict.fromkeys(feature.window for feature in wanted)
-    found = at_once([partial(of_window, window) for window in windows], rows=rows)
-    return {name: values for one in found for name, values in one.items()}
+    # What may not be seen is known by a question's place among all of them.
+    step = PART if over is None else max(len(spine.q_us), 1)
+    parts = [slice(first, first + step) for first in range(0, max(len(spine.q_us), 1), step)]
+    found = at_once([partial(of_part, part) for part in parts], rows=rows)
+    return {name: _whole([one[name] for one in found]) for name in found[0]}
+
+
+def _whole(parts: list[Values | pl.Series]) -> Values | pl.Series:
+    """The values of all parts, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = [part for part in parts if isinstance(part, pl.Series)]
+    if columns:
+        return pl.concat(columns)
+    values = [part for part in parts if isinstance(part, Values)]
+    joined = np.concatenate([part.values for part in values])
+    if all(part.present is None for part in values):
+        return Values(joined)
+    seen = [np.ones(len(part.values), dtype=bool) if part.present is None else part.present for part in values]
+    return Values(joined, np.concatenate(seen))
 
 
 def latest_rows(
@@ -102,7 +126,7 @@ def latest_rows(
     `seen` finds the newest row of a range a question, where not all of them may be seen.
     """
     begins = past.spans(spine)[0]
-    heads = Places(past.begins, past.ts_us, spine.codes).reached(spine.q_us)
+    heads = Places(past.begins, past.ts_us).reached(spine.codes, spine.q_us)
     rows = np.where(heads > begins, heads - 1, -1) if seen is None else seen(begins, heads)
     if ttl_us is not None and len(past.ts_us):
         rows = np.where(spine.q_us - past.ts_us[rows] <= ttl_us, rows, -1)

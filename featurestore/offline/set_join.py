@@ -14,7 +14,6 @@ from ..definitions.wanted import Wanted
 from ..state.columns import series
 from ..state.event_order import event_order
 from ..state.fields import Int64s
-from ..state.ranges import Ranges
 from .as_of import History, Spine, history, latest_rows, windowed_values
 from .at_once import both
 from .key_codes import key_codes
@@ -85,7 +84,7 @@ def set_columns(item: Wanted, asked: Questions, read: Read) -> dict[str, pl.Seri
         below = asked.bound.below if order is None else asked.bound.below[order]
         sight = Sight(_whole(past.frame[asked.bound.column]), below)
         spine = as_served(past, spine, sight)
-    values = windowed_values(past, spine, windowed, over=Ranges.over if sight is None else sight.over)
+    values = windowed_values(past, spine, windowed, over=None if sight is None else sight.over)
     made = {names[name]: series(column, applied.feature_types[name]) for name, column in values.items()}
     if plain:
         rows = latest_rows(past, spine, applied.ttl_us, seen=None if sight is None else sight.newest)

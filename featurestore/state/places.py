@@ -9,12 +9,9 @@ Int64s = NDArray[np.int64]
 
 
 class Places:
-    """Events sorted by (key, ts), asked for the keys `codes`, -1 for one without events.
+    """Events sorted by (key, ts); `begins` tells where each key's begin, and has one entry more than there are keys."""
 
-    `begins` tells where each key's events begin, and has one entry more than there are keys.
-    """
-
-    def __init__(self, begins: Int64s, ts_us: Int64s, codes: Int64s) -> None:
+    def __init__(self, begins: Int64s, ts_us: Int64s) -> None:
         self._first_us = int(ts_us.min()) if len(ts_us) else 0
         span = (int(ts_us.max()) if len(ts_us) else 0) - self._first_us + 2
         # Key and moment as one number; moments so far apart that it has no room are replaced by their ranks.
@@ -22,20 +19,15 @@ class Places:
         self._span = span if self._known is None else len(self._known) + 1
         keys = np.repeat(np.arange(len(begins) - 1), np.diff(begins))
         self._sorted = keys * self._span + self._moments(ts_us)
-        self._begins = codes * self._span
-        self._order: NDArray[np.intp] | None = None
 
-    def reached(self, moments_us: Int64s) -> Int64s:
-        """The place of each asked key's first event at or after its moment; 0 for the code -1."""
-        asked = self._begins + self._moments(moments_us)
+    def reached(self, codes: Int64s, moments_us: Int64s) -> Int64s:
+        """The place of each asked key's first event at or after its moment; 0 for the code -1, a key without events."""
+        asked = codes * self._span + self._moments(moments_us)
         if bool((asked[1:] >= asked[:-1]).all()):
             return np.searchsorted(self._sorted, asked)
-        if self._order is None:
-            # Neighbours look at the same memory: several times faster. Later moments are the first ones moved back by
-            # a window, so their order is near enough to this one.
-            self._order = np.argsort(asked)
+        order = np.argsort(asked)  # neighbours look at the same memory: several times faster
         found = np.empty(len(asked), dtype=np.int64)
-        found[self._order] = np.searchsorted(self._sorted, asked[self._order])
+        found[order] = np.searchsorted(self._sorted, asked[order])
         return found
 
     def _moments(self, ts_us: Int64s) -> Int64s:

@@ -32,9 +32,9 @@ def test_places_of_any_moment(spread_us: int) -> None:
     ts_us = ts_us[order]
     asked = rng.integers(-1, 6, 500)
     moments = np.concatenate([rng.choice(ts_us, 250), rng.integers(-2 * spread_us, 2 * spread_us, 250)])
-    places = Places(np.searchsorted(codes, np.arange(7)), ts_us, asked)
+    places = Places(np.searchsorted(codes, np.arange(7)), ts_us)
     for shift in (0, 1, spread_us // 3):
-        found = places.reached(moments - shift)
+        found = places.reached(asked, moments - shift)
         for code, moment, place in zip(asked.tolist(), (moments - shift).tolist(), found.tolist(), strict=True):
             later = [at for at in range(200) if codes[at] == code and ts_us[at] >= moment]
             end = int(np.searchsorted(codes, code + 1)) if code >= 0 else 0

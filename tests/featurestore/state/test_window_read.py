@@ -11,6 +11,7 @@ from eagleray.featurestore.definitions.entity import Entity
 from eagleray.featurestore.definitions.feature_set import FeatureSet
 from eagleray.featurestore.definitions.feature_vector import FeatureVector
 from eagleray.featurestore.definitions.wanted import resolve
+from eagleray.featurestore.offline import as_of, at_once
 from eagleray.featurestore.online.online_read import VectorReader
 from eagleray.featurestore.state.packed import Opener
 from eagleray.featurestore.state.window_read import WindowPlan
@@ -61,7 +62,10 @@ def bench_of(layout: str, scale: float) -> Bench:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("scale", [1.0, -1.0, 1e15], ids=["small", "negative", "beyond 64 bits"])
-def test_online_is_the_training_set(layout: str, scale: float) -> None:
+def test_online_is_the_training_set(layout: str, scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The training set in parts and by several threads, as a large one is made.
+    monkeypatch.setattr(as_of, "PART", 37)
+    monkeypatch.setattr(at_once, "FEW_ROWS", 0)
     bench = bench_of(layout, scale)
     rng = np.random.default_rng(4)
     # Unknown keys too; moments at which every tile is in the window, some, or none.
