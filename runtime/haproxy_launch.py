@@ -63,7 +63,9 @@ if { var(txn.model) -m found } || { path_beg /v2/ }
 
 _PROBLEM = '{"type":"about:blank","title":"%s","status":%d,"detail":"%s"}'
 _NO_SERVICE = _PROBLEM % ("Not Found", 404, "no service at this path; list what is deployed")
-_NO_REPLICA = _PROBLEM % ("Service Unavailable", 503, "no replica could answer; ask again")
+_WHY = "no replica could answer; ask again"
+# "error" is where clients of the inference protocol look.
+_NO_REPLICA = _PROBLEM[:-1] % ("Service Unavailable", 503, _WHY) + f',"error":"{_WHY}"}}'
 _UNAVAILABLE = (
     "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n"
     f"Content-Length: {len(_NO_REPLICA)}\r\nConnection: close\r\n\r\n{_NO_REPLICA}"
