@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -67,7 +68,8 @@ class Refused(Exception):
 def problem_of(error: Exception, step: str) -> Problem:
     """What a client is told: eagleray's own errors in their words, a user's error with the line it came from."""
     if isinstance(error, EaglerayError):
-        return Problem(error.http_status, _one_line(str(error)), step)
+        retry_s = math.ceil(getattr(error, "retry_after_s", 0))
+        return Problem(error.http_status, _one_line(str(error)), step, retry_s=retry_s)
     where = _user_line(error)
     said = _one_line(str(error)) or "no message"
     return Problem(500, f"{type(error).__name__}: {said}{f' ({where})' if where else ''}", step)

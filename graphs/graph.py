@@ -11,15 +11,15 @@ from ..runtime.errors import DefinitionError
 from ..runtime.resources import Resources
 from ..runtime.settings import Settings
 from .flows.aiohttp_remote import RemoteCall
-from .flows.check import check_name, check_state, check_steps
+from .flows.check import check_name, check_steps
 from .flows.choices import Named, Weighted
-from .flows.paths import check_path
 from .flows.ports import TapSource, Vector
 from .flows.predictors import declared, declared_together
 from .flows.routes import OTHERWISE, THEN
 from .flows.step import Step, numbered, walk
-from .flows.step_options import StateRule, StepOptions
+from .flows.step_options import StepOptions
 from .flows.subjects import is_async
+from .keeping_steps import KeepingSteps
 
 if TYPE_CHECKING:
     from ..featurestore.store import FeatureStore
@@ -32,7 +32,7 @@ Way = "Step | Callable[..., Any] | Graph | Sequence[Way]"
 """One step, or several in order: what `to` takes, and what a branch, a router and parallel steps have inside."""
 
 
-class Graph:
+class Graph(KeepingSteps):
     """Steps from a request to its answer.
 
         g = Graph("fraud")
@@ -188,19 +188,6 @@ class Graph:
     ) -> Step:
         """POSTs the body (or what stands at its `input`) as JSON to another service; its answer is the result."""
         return Step("remote", name, RemoteCall(url, timeout_s, dict(headers or {})))
-
-    def state(
-        self, function: Callable[..., Any], *, key: str, ttl_s: float | None = None, name: str | None = None
-    ) -> Step:
-        """`function(state, body)` gives the new state and the new body (or None to leave it); a dict is kept by `key`.
-
-        `key` is a place in the body. The state is {} at first, and gone when None is given for it, or `ttl_s` after it
-        was last written. It is kept online for all replicas; where two of them are at one key, the function runs again
-        for the one that was later. It may hold numbers, text, bytes, lists and dicts.
-        """
-        step = Step.calling(function, kind="state", name=name)
-        check_state(self.name, step)
-        return replace(step, options=replace(step.options, state=StateRule(check_path(key), ttl_s)))
 
     def tap(self, function: Callable[..., Any], *, name: str | None = None) -> Step:
         """Hands copies to a function in a thread of its own, which no answer waits for."""

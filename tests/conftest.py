@@ -11,7 +11,9 @@ import pytest
 from eagleray.runtime.settings import Settings
 
 # Files whose tests start a Ray, or a whole demo, in processes of their own: they mostly wait, and take longest.
-OWN_PROCESSES = ("test_notebooks.py", "test_readme.py", "test_kill_stream.py", "test_ingestion.py")
+OWN_PROCESSES = (
+    "test_notebooks.py", "test_readme.py", "test_kill_stream.py", "test_kill_graph_stream.py", "test_ingestion.py",
+)  # fmt: skip
 # What a worker starts once for all that ask for it, in the order of the time that those take together.
 SHARED = ("serving", "lasting_home", "ray_cluster")
 

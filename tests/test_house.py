@@ -138,7 +138,8 @@ ROOMS = {
     "featurestore": {room: set(_STORE[:place]) for place, room in enumerate(_STORE)} | {"quality": set[str]()},
     "graphs": {
         "flows": set[str](),
-        "serving": {"flows", "pictures"},
+        "serving": {"flows", "pictures", "streams"},
+        "streams": {"flows"},
         "pictures": {"flows"},
         "pipelines": {"pictures"},
         "monitoring": {"flows", "serving"},

@@ -24,12 +24,12 @@ _SHOWN_BYTES = 2_000
 class KafkaSource:
     """One topic of JSON messages, a part a partition. Settings of the client stand behind a `?` in the address."""
 
-    def __init__(self, address: str, schema: Mapping[str, str]) -> None:
+    def __init__(self, address: str, schema: Mapping[str, str] | None) -> None:
         where = urlsplit(address)
         self._topic = where.path.strip("/")
         if not where.netloc or not self._topic:
             raise DefinitionError(f"source {address.partition('?')[0]!r}: write kafka://HOST:PORT/TOPIC")
-        self._schema = dict(schema)
+        self._schema = None if schema is None else dict(schema)
         self.name = f"kafka://{where.netloc.rpartition('@')[2]}/{self._topic}"
         settings: dict[str, Any] = {
             "bootstrap.servers": where.netloc,

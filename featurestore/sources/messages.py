@@ -12,19 +12,29 @@ _INT64 = range(-(2**63), 2**63)
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
-def row_of_json(message: bytes | str | None, schema: Mapping[str, str]) -> dict[str, object]:
-    """The row of a JSON object; columns it lacks are null, others are left out. Raises `InputError`."""
+def row_of_json(message: bytes | str | None, schema: Mapping[str, str] | None) -> dict[str, object]:
+    """The row of a JSON object; columns it lacks are null, others are left out. Raises `InputError`.
+
+    Without a schema it is the object as it is.
+    """
     try:
         found = json.loads(message or "")
     except ValueError as error:
         raise InputError(f"no JSON: {error}") from None
     if not isinstance(found, dict):
         raise InputError(f"a JSON {type(found).__name__} where an object was expected")
+    if schema is None:
+        return found
     return {column: value_of(found.get(column), dtype, column=column) for column, dtype in schema.items()}
 
 
-def row_of_fields(fields: Mapping[bytes, bytes], schema: Mapping[str, str]) -> dict[str, object]:
-    """The row of named texts, or of a single field that holds a JSON object. Raises `InputError`."""
+def row_of_fields(fields: Mapping[bytes, bytes], schema: Mapping[str, str] | None) -> dict[str, object]:
+    """The row of named texts, or of a single field that holds a JSON object. Raises `InputError`.
+
+    Without a schema the texts stay texts.
+    """
+    if schema is None:
+        return _untyped(fields)
     if len(fields) == 1 and next(iter(fields)).decode(errors="replace") not in schema:
         return row_of_json(next(iter(fields.values())), schema)
     row: dict[str, object] = {}
@@ -36,6 +46,16 @@ def row_of_fields(fields: Mapping[bytes, bytes], schema: Mapping[str, str]) -> d
             raise InputError(f"column {column!r} is no text") from None
         row[column] = None if text is None or (text == "" and dtype != "string") else _parsed(text, dtype, column)
     return row
+
+
+def _untyped(fields: Mapping[bytes, bytes]) -> dict[str, object]:
+    (name, value), *others = fields.items()
+    if not others and value.lstrip()[:1] == b"{":
+        return row_of_json(value, None)
+    try:
+        return {name.decode(): value.decode() for name, value in fields.items()}
+    except UnicodeDecodeError:
+        raise InputError(f"field {name.decode(errors='replace')!r} or another one is no text") from None
 
 
 def value_of(value: object, dtype: str, *, column: str) -> object:

@@ -8,8 +8,9 @@ from ...runtime.errors import DefinitionError
 from .event_source import EventSource
 
 
-def open_events(address: str, schema: Mapping[str, str]) -> EventSource:
-    """The source at `redis://HOST:PORT/[DB/]STREAM` or `kafka://HOST:PORT/TOPIC`; rows are read by the schema.
+def open_events(address: str, schema: Mapping[str, str] | None) -> EventSource:
+    """The source at `redis://HOST:PORT/[DB/]STREAM` or `kafka://HOST:PORT/TOPIC`; rows are read by the schema
+    (None: as they are).
 
     Raises `DefinitionError` for another address, `ServerUnavailable` when nobody answers there.
     """

@@ -22,21 +22,24 @@ _Entries = list[tuple[bytes, dict[bytes, bytes]]]
 MOST_A_MS = 4096
 _LARGEST_MS = 2**53 // MOST_A_MS - 1
 _SHOWN_BYTES = 2_000
+MOST_COUNTED = 100_000
+_COUNT = "return #redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])"
 
 
 class RedisSource:
     """One stream, one part; it is only read, so its owner trims it."""
 
-    def __init__(self, address: str, schema: Mapping[str, str]) -> None:
+    def __init__(self, address: str, schema: Mapping[str, str] | None) -> None:
         parts = urlsplit(address)
         path = parts.path.strip("/").split("/", 1)
         database, stream = path if len(path) == 2 and path[0].isdigit() else ("0", parts.path.strip("/"))
         if not parts.hostname or not stream:
             raise DefinitionError(f"source redis://{parts.hostname or ''}: write redis://HOST:PORT/STREAM")
-        self._schema = dict(schema)
+        self._schema = None if schema is None else dict(schema)
         self._stream = stream
         self._settings = Settings(home=Path(), redis_url=urlunsplit(parts._replace(path=f"/{database}")))
         self._client = redis_client.connect(self._settings, retries=2)
+        self._count = self._client.register_script(_COUNT)
         self.name = f"redis://{parts.hostname}:{parts.port or 6379}/{database}/{stream}"
 
     def parts(self) -> list[str]:
@@ -60,6 +63,12 @@ class RedisSource:
             except InputError as error:
                 letters.append(DeadLetter(f"{self.name} {entry_id.decode()}: {error}", _shown(fields)))
         return Fetched(rows, np.array(positions, dtype=np.int64), tuple(letters), position)
+
+    def waiting(self, part: str, after: int) -> int:
+        """How many entries lie beyond the position, counted up to `MOST_COUNTED`."""
+        begin = "-" if after < 0 else f"({after // MOST_A_MS}-{after % MOST_A_MS}"
+        with redis_client.translated(self._settings):
+            return int(cast(int, self._count(keys=[self._stream], args=[begin, MOST_COUNTED])))
 
     def close(self) -> None:
         """Gives the connection back."""

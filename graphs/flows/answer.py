@@ -15,13 +15,15 @@ _MOST_FIELDS = 12
 def answering(steps: Sequence[Step]) -> Callable[[Event], dict[str, Any]]:
     """The graph's answer: its id, its score where it predicts, and what the respond step selects.
 
-    A graph that neither predicts nor selects answers with the whole body.
+    A graph that neither predicts nor selects answers with the whole body. Steps that end in a queue answer that it is
+    queued, and with what is selected as far as it is there already.
     """
     respond = next((step for step in steps if step.kind == "respond"), None)
     function: Callable[..., Any] | None = None if respond is None else respond.subject
     fields = () if respond is None else respond.fields
     predicts = any(step.kind == "predict" for step in walk(steps))
-    is_whole = not (predicts or fields or function)
+    is_queued = any(step.kind == "queue" for step in steps)
+    is_whole = not (predicts or fields or function or is_queued)
     wants_event = function is not None and takes_event(function)
 
     def whole(event: Event) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def answering(steps: Sequence[Step]) -> Callable[[Event], dict[str, Any]]:
 
     def answer(event: Event) -> dict[str, Any]:
         found: dict[str, Any] = {"id": event.id}
-        if predicts:
+        if predicts or event.score is not None:  # scored before a queue, perhaps
             found["score"] = event.score
         if event.contributions is not None:
             found |= {key: event.values[key] for key in ("contributions", "base_value")}
@@ -37,7 +39,11 @@ def answering(steps: Sequence[Step]) -> Callable[[Event], dict[str, Any]]:
             values, body = event.values, event.body
             for field in fields:
                 found[field] = values[field] if field in values else body.get(field)
-        if function is not None:
+        if is_queued:
+            found["queued"] = True
+            if "tails" in event.values:
+                found["tails"] = event.values["tails"]
+        elif function is not None:
             found |= function(event if wants_event else event.body)
         return found
 

@@ -17,6 +17,7 @@ from .gathered import gathered
 from .guard import guarded
 from .meter import Figures, metered
 from .outside import Outside
+from .queued import Queued
 from .reshape import flatten_stage, keep_stage, map_stage
 from .routes import AllOf, ByWeight, Choose, OneOf, by_name, by_predicate
 from .stateful import Stateful
@@ -28,8 +29,8 @@ from .tapped import tap_stage
 from .threaded import threaded
 
 # These work on all rows at once, so that requests gain by travelling together.
-JOINT = ("enrich", "predict", "explain", "state")
-_WAITING = ("remote", "queue")
+JOINT = ("enrich", "predict", "explain", "state", "queue")
+_WAITING = ("remote",)
 
 
 def build(graph: str, steps: Sequence[Step], outside: Outside) -> Chain:
@@ -60,6 +61,7 @@ class _Builder:
             "remote": _remote,
             "tap": tap_stage,
             "state": self._state,
+            "queue": self._queue,
         }
 
     def chain(self, steps: Sequence[Step]) -> Chain:
@@ -89,6 +91,11 @@ class _Builder:
     def _state(self, step: Step) -> Stage:
         states = self._outside.states or MemoryStates()
         return Stage.of(step.name, Stateful(self._graph, step, made(step.subject), states))
+
+    def _queue(self, step: Step) -> Stage:
+        queues = self._outside.queues
+        assert queues is not None, "whoever compiles a graph with a queue says where it is"
+        return Stage.of(step.name, Queued(step, queues))
 
     def _chains(self, step: Step) -> dict[str, Chain]:
         return {way: self.chain(steps) for way, steps in step.routes}

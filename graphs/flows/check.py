@@ -11,6 +11,7 @@ from ...runtime.errors import DefinitionError, ModelMismatch, did_you_mean
 from .choices import Named, Weighted
 from .frame_hints import check_framed
 from .neighbours import check_types
+from .queue_cut import check_queues
 from .step import Step, walk
 from .subjects import is_async
 
@@ -49,6 +50,7 @@ def check_steps(graph: str, steps: Sequence[Step]) -> None:
         if step.name in seen:
             raise DefinitionError(f"{graph}: two steps are called {step.name!r}; give one another name with name=")
         seen.add(step.name)
+    check_queues(graph, steps)
     _check_chain(graph, steps, ())
 
 

@@ -11,15 +11,19 @@ from ...runtime.bundle import content_hash, local_modules
 from ...runtime.settings import Settings
 from .check import check_fit, check_steps
 from .ensemble import Ensemble
+from .event_codec import EventCodec
 from .fields import asked
 from .flow import Flow
 from .learned import learned
 from .outside import Outside
 from .ports import Reader, TapSource
 from .predictors import predictor
+from .queue_cut import cut_at_queues
+from .queued import Queues
 from .states import MemoryStates
 from .step import Declared, Step, walk
 from .subjects import takes_event
+from .tails_here import TailHere
 
 if TYPE_CHECKING:
     from ...featurestore.store import FeatureStore
@@ -74,7 +78,14 @@ class Compiled:
         where = settings or (store.settings if store is not None else None)
         steps = resolved(graph, where)
         outside = Outside(states=MemoryStates() if store is None else None)
-        return compiled(graph.name, steps, rescue=graph.rescue, settings=where, store=store, outside=outside)
+        front, tails = cut_at_queues(steps)
+        codec = EventCodec(steps)
+        behind: dict[str, TailHere] = {}
+        outside = replace(outside, queues=Queues(codec, lambda step: behind[step.name]))
+        for tail in reversed(tails):
+            made = compiled(graph.name, tail.steps, rescue=graph.rescue, settings=where, store=store, outside=outside)
+            behind[tail.name] = TailHere(made, codec)
+        return compiled(graph.name, front, rescue=graph.rescue, settings=where, store=store, outside=outside)
 
     def __enter__(self) -> Self:
         return self
@@ -101,8 +112,9 @@ def compiled(
     tap: TapSource | None = None,
     outside: Outside | None = None,
 ) -> Compiled:
-    """The steps as a flow; the tap is made for the features of the first model. `outside` brings what is not opened
-    here."""
+    """The steps as a flow, up to the first queue; the tap is made for the features of the first model. `outside` brings
+    what is not opened here."""
+    steps, _ = cut_at_queues(steps)
     opened: list[Any] = []
     readers: dict[str, Reader] = {}
     for step in walk(steps):
@@ -118,12 +130,10 @@ def compiled(
             opened.append(store)
         readers[step.subject.name] = store.vector_reader(step.subject)
     check_fit(name, steps, {vector: reader.names for vector, reader in readers.items()})
-    made = outside or Outside()
-    made = replace(made, readers={**readers, **made.readers})
-    if made.states is None and any(step.kind == "state" for step in walk(steps)):
-        from .redis_states import open_states
-
-        made = replace(made, states=open_states(settings or (store.settings if store else Settings.from_env())))
+    given = made = outside or Outside()
+    where = store.settings if store is not None else None
+    made = _on_servers(name, steps, replace(made, readers={**readers, **made.readers}), settings or where)
+    if made.states is not given.states:
         opened.append(made.states)
     model = next((step.subject for step in steps if step.kind == "predict"), None)
     if tap is not None and model is not None:
@@ -131,6 +141,22 @@ def compiled(
         opened.insert(0, made.tap)
     flow = Flow(name, steps, outside=made, rescue=rescue)
     return Compiled(flow, tuple(opened), asked=asked(steps, made.readers))
+
+
+def _on_servers(name: str, steps: tuple[Step, ...], outside: Outside, settings: Settings | None) -> Outside:
+    """What the steps need of servers, where it was not brought."""
+    kinds = {step.kind for step in walk(steps)}
+    needs_states = outside.states is None and "state" in kinds
+    needs_queues = outside.queues is None and "queue" in kinds
+    if not (needs_states or needs_queues):
+        return outside
+    from .log_handoff import open_queues
+    from .redis_states import namespace_of, open_states
+
+    where = settings or Settings.from_env()
+    states = open_states(where) if needs_states else outside.states
+    queues = open_queues(where, name, steps, namespace=namespace_of(where)) if needs_queues else outside.queues
+    return replace(outside, states=states, queues=queues)
 
 
 def version(steps: tuple[Step, ...], *others: Any) -> str:

@@ -73,6 +73,11 @@ class Flow:
         await self.chain.run_async(batch)
         return self._answers(batch)
 
+    async def run_together_async(self, batches: list[Batch]) -> list[Answers | Exception]:
+        """Like `run_together`, awaiting the async steps."""
+        await self.chain.run_async(Batch([event for batch in batches for event in batch.events]))
+        return [self._outcome(batch) for batch in batches]
+
     async def explain(self, batch: Batch) -> list[dict[str, Any]]:
         """Each event's score, contributions by feature and base value, in margin units: they add up to the margin.
 

@@ -9,13 +9,15 @@ from ...runtime.errors import DefinitionError
 from .chain import Stage
 from .meter import Figures
 from .ports import Reader, Tap
+from .queued import Queues
 from .states import StateStore
 from .step import Step
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """`readers` by the name of their vector; `tap` gets what was predicted; `states` is where state steps remember;
+    """`readers` by the name of their vector; `tap` gets what was predicted; `states` is where state steps remember,
+    `queues` are where queue steps hand over;
     `meters` get each step's figures, by name.
 
     `stages` makes a stage where this process does not run a step itself: because the step stands in a part of its own
@@ -26,6 +28,7 @@ class Outside:
     readers: Mapping[str, Reader] = field(default_factory=dict)
     tap: Tap | None = None
     states: StateStore | None = None
+    queues: Queues | None = None
     stages: Callable[[Step], Stage | None] = lambda _: None
     waits: bool = False
     meters: dict[str, Figures] | None = None

@@ -60,6 +60,31 @@ class StateRule:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueRule:
+    """Events of one value at the place `by` (of one id where it is empty) are worked on in their order, one after the
+    other.
+
+    Up to `workers` share the `partitions`, which hold for as long as the queue does. An event that fails is tried again
+    and then put aside. More than `most_waiting` events are not taken.
+    """
+
+    by: tuple[str, ...] = ()
+    partitions: int = 4
+    workers: int = 1
+    retries: Retries = Retries(3, on=(Exception,), backoff_s=0.1)
+    most_waiting: int = 100_000
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.workers <= self.partitions:
+            raise DefinitionError(
+                f"queue(partitions={self.partitions}, workers={self.workers}): at least one worker, at most one a "
+                "partition"
+            )
+        if self.most_waiting < self.partitions:
+            raise DefinitionError(f"queue(most_waiting={self.most_waiting}): at least one event a partition")
+
+
+@dataclass(frozen=True, slots=True)
 class StepOptions:
     """`input` and `result` are places in the body; `threads` is how many threads work at it (0: the event loop's own).
 
@@ -81,6 +106,7 @@ class StepOptions:
     packages: tuple[str, ...] = ()
     defaults: tuple[tuple[str, float], ...] = ()
     state: StateRule | None = None
+    queue: QueueRule | None = None
 
     def __post_init__(self) -> None:
         if self.timeout_s is not None and not self.timeout_s > 0:

@@ -76,6 +76,8 @@ def _notes(step: Step) -> tuple[str, ...]:
         (step.resources.gpu, lambda gpu: f"gpu {gpu:g}"),
         (options.input and f"{options.input} ->" if options.input else "", str),
         (options.result, lambda path: f"-> {path}"),
+        (options.state, lambda rule: f"by {'.'.join(rule.path)}"),
+        (options.queue, lambda rule: f"{rule.workers} worker{'s' if rule.workers > 1 else ''} behind it"),
         (options.cache, lambda cache: f"cached {cache.ttl_s:g} s"),
         (options.gathering, lambda rule: f"batches of {rule.max_size}, {rule.wait_ms:g} ms"),
         (options.retries, lambda retries: f"{retries.attempts} retries"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ...autoscaling.scale import Scale
@@ -19,12 +19,15 @@ from ..flows.compile import compiled, modules, resolved, version
 from ..flows.meter import Figures
 from ..flows.outside import Outside
 from ..flows.ports import TapSource
+from ..flows.queue_cut import cut_at_queues
 from ..flows.step import Declared, Step
 from .asgi import graph_app
 from .live_figures import LiveFigures, figures_told
+from .tails import packed_tails, started
 
 if TYPE_CHECKING:
     from ..pictures.svg import Picture
+    from ..streams.queue_view import QueueView
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,14 @@ class Endpoint(Deployed):
         """Each feature's contribution to the score, in margin units, and the base value."""
         return self._client().post("/explain", body)
 
+    def queue(self, name: str = "tail") -> QueueView:
+        """A queue of the graph: `status()`, `dead_letters()`, `replay()`; raises `NotFoundError`."""
+        from ..streams.opened import tail_of
+        from ..streams.queue_view import QueueView
+
+        self._check_known()
+        return QueueView(self.name, name, tail_of(self.steps, name).rule, self.settings)
+
     def figures(self) -> dict[str, Figures]:
         """What each step has done so far, over all replicas of this version; they tell it about once a second."""
         return figures_told(self.name, self.version)
@@ -53,9 +64,14 @@ class Endpoint(Deployed):
         from ..pictures.flow_diagram import flow_diagram
         from ..pictures.svg import drawn
 
-        if not self.steps:
-            raise NotFoundError(f"the steps of {self.name!r} are not known here: plot the Graph it was deployed from")
+        self._check_known()
         return drawn(flow_diagram(self.name, self.steps, figures=self.figures()))
+
+    def _check_known(self) -> None:
+        if not self.steps:
+            raise NotFoundError(
+                f"the steps of {self.name!r} are not known here: use what the Graph's deploy() returned"
+            )
 
     def _repr_svg_(self) -> str | None:
         return self.plot().svg if self.steps else None
@@ -69,7 +85,8 @@ def deploy(
     What can be wrong is found here, before a replica starts: the model is loaded and the vector resolved.
     """
     steps = resolved(graph, settings)
-    compiled(graph.name, steps, rescue=graph.rescue, settings=settings).close()
+    for one in (steps, *(tail.steps for tail in cut_at_queues(steps)[1])):
+        compiled(graph.name, one, rescue=graph.rescue, settings=settings).close()
     content = version(steps, graph.rescue)
     http = HttpOptions(content, keys=ApiKeys.of(settings.api_keys))
     service = Service(
@@ -90,12 +107,15 @@ def _build(
 ) -> Callable[[], HttpApp]:
     """What runs in each replica to make its application."""
     name, rescue = graph.name, graph.rescue
+    tails = packed_tails(name, steps, rescue, settings=settings, tap=tap)
 
     def build() -> HttpApp:
         vector = next((step.subject for step in steps if step.kind == "enrich"), None)
         live = LiveFigures(name, http.version)
         outside = Outside(meters=live.meters)
         made = compiled(name, steps, rescue=rescue, settings=settings, tap=tap, outside=outside)
+        if tails:
+            made = replace(made, opened=(*made.opened, started(tails)))
         return graph_app(made, http, request_types=dict(getattr(vector, "request", {})), worked=live.worked)
 
     return build

@@ -1,0 +1,1 @@
+"""Graphs over events that nobody waits for: queues inside a graph, and streams of other programs."""
