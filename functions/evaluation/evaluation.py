@@ -145,6 +145,8 @@ def check_segments(rows: pl.DataFrame, names: Sequence[str]) -> None:
     for name in names:
         if name not in rows.columns:
             raise InputError(f"no column {name!r} to segment by{did_you_mean(name, rows.columns)}")
+        if rows[name].dtype == pl.Object:
+            raise InputError(f"column {name!r} to segment by holds Python objects: turn them into texts or numbers")
 
 
 def times_us(judged: Judged) -> Codes | None:

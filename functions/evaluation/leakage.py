@@ -44,10 +44,12 @@ def check_row_copies(table: pl.DataFrame, division: Division, *, without: str | 
     the same by chance, and nothing is raised.
     """
     seen = table.drop(without) if without else table
-    richest = seen.select(pl.exclude(pl.List, pl.Array, pl.Struct).approx_n_unique()).transpose().max().item()
+    richest = (
+        seen.select(pl.exclude(pl.List, pl.Array, pl.Struct, pl.Object).approx_n_unique()).transpose().max().item()
+    )
     if float(richest) <= _TELLING * table.height:
         return
-    hashes = seen.hash_rows(seed=0).to_numpy()
+    hashes = seen.select(pl.exclude(pl.Object)).hash_rows(seed=0).to_numpy()
     sides = (("judge", division.judges, division.teaches),
              ("test", division.tests, np.concatenate((division.teaches, division.judges))))  # fmt: skip
     for what, rows, before in sides:

@@ -73,11 +73,23 @@ def binned(column: pl.Series) -> pl.Series:
             written = [f"{edges[i]:.4g} to {edges[i + 1]:.4g}" for i in range(last + 1)]
             names = pl.Series([f"{i}\0{written[i]}" for i in range(last + 1)], dtype=pl.String).gather(place)
             return names.set(numbers.is_null(), "null")
-    texts = column.cast(pl.String).fill_null("null")
+    texts = as_texts(column).fill_null("null")
     if distinct > _MOST_VALUES:
         kept = texts.value_counts(sort=True)[texts.name].head(_MOST_VALUES)
         texts = texts.set(~texts.is_in(kept.implode()), "other")
     return texts
+
+
+def as_texts(column: pl.Series) -> pl.Series:
+    """Each value as people read it, whatever its type; nulls stay."""
+    dtype = column.dtype
+    if dtype.is_float():
+        return pl.Series(
+            column.name, [None if value is None else f"{value:g}" for value in column.to_list()], pl.String
+        )
+    if dtype.is_nested() or dtype in (pl.Binary, pl.Duration):
+        return pl.Series(column.name, [None if value is None else str(value) for value in column.to_list()], pl.String)
+    return column.cast(pl.String)
 
 
 def _place(value: str) -> tuple[bool, bool, str]:

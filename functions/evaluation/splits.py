@@ -175,6 +175,8 @@ def _groups(table: pl.DataFrame, split: Split, rows: Indices) -> Indices:
     column = table[split.groups]
     if column.null_count():
         raise InputError(f"groups {split.groups!r} has {column.null_count()} nulls: fill them or drop those rows")
+    if column.dtype.is_nested() or column.dtype == pl.Object:
+        raise InputError(f"groups {split.groups!r} is {column.dtype}: turn it into texts or numbers")
     codes: Indices = column.rank("dense").to_numpy().astype(np.int64)
     return codes[rows]
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from ....functions.evaluation.charts import Line
+from ....functions.evaluation.segments import as_texts
 
 _BINS = 30
 _MOST_VALUES = 10
@@ -57,7 +58,7 @@ def relation(column: pl.Series, label: pl.Series) -> Relation:
         ).sort("p")  # fmt: skip
         parts = tuple(f"{edges[p]:.4g} to {edges[p + 1]:.4g}" for p in found["p"].to_list())
         return Relation(parts, tuple(found["n"]), tuple(found["y"]), tuple(found["x"]))
-    texts = _texts(frame["x"])
+    texts = as_texts(frame["x"])
     found = frame.with_columns(p=texts).group_by("p").agg(pl.len().alias("n"), pl.col("y").mean())
     found = found.sort("n", "p", descending=[True, False]).head(_MOST_VALUES)
     if column.dtype.is_numeric():
@@ -71,7 +72,7 @@ def lines_of(one: Relation) -> list[Line]:
 
 
 def _of_values(known: pl.Series) -> Distribution:
-    counted = _texts(known).rename("value").value_counts(sort=True)
+    counted = as_texts(known).rename("value").value_counts(sort=True)
     counted = counted.sort("count", "value", descending=[True, False])
     first = counted.head(_MOST_VALUES)
     values, counts = first["value"].to_list(), first["count"].to_list()
@@ -83,11 +84,3 @@ def _of_values(known: pl.Series) -> Distribution:
         pairs = sorted(zip(values, counts, strict=True), key=lambda pair: float(pair[0]))
         values, counts = [a for a, _ in pairs], [b for _, b in pairs]
     return Distribution(tuple(counts), values=tuple(values))
-
-
-def _texts(column: pl.Series) -> pl.Series:
-    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
-        return pl.Series([str(value) for value in column.to_list()], dtype=pl.String)
-    if column.dtype.is_float():
-        return pl.Series([f"{value:g}" for value in column.to_list()], dtype=pl.String)
-    return column.cast(pl.String)

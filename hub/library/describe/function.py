@@ -97,6 +97,8 @@ def _table(frame: Any) -> pl.DataFrame:
         except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"describe takes a frame, not a {type(frame).__name__}: {reason}") from None
+    if objects := [name for name, dtype in table.schema.items() if dtype == pl.Object]:
+        raise InputError(f"column {objects[0]!r} holds Python objects: turn them into numbers, texts or times")
     if not table.width:
         raise InputError("the frame has no columns: hand in at least one")
     return table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import polars as pl
 import pytest
@@ -156,6 +158,9 @@ def test_segments_are_values_or_quarters_and_hold_every_row() -> None:
 def test_texts_and_few_numbers_are_segments_by_value() -> None:
     assert binned(pl.Series([1, 2, None, 2])).to_list() == ["1", "2", "null", "2"]
     assert binned(pl.Series([True, None])).to_list() == ["true", "null"]
+    assert binned(pl.Series([timedelta(days=1)])).to_list() == ["1 day, 0:00:00"]
+    assert binned(pl.Series([[1], None])).to_list() == ["[1]", "null"]
+    assert binned(pl.Series([0.5, None])).to_list() == ["0.5", "null"]
     many = binned(pl.Series([f"c{i % 30}" if i % 2 else "often" for i in range(600)]))
     assert many.n_unique() == 11
     assert (many == "often").sum() == 300

@@ -105,6 +105,7 @@ def test_folds_by_time_know_only_what_came_before(table: pl.DataFrame) -> None:
         (Split(column="even", groups="who"), InputError, r"groups of 'who' \(e.g. 'u\d+'\) are on both sides"),
         (Split(column="late", time_column="at", gap="2d"), InputError, "less the gap of 2d"),
         (Split(groups="holes"), InputError, "groups 'holes' has 500 nulls"),
+        (Split(groups="lists"), InputError, r"groups 'lists' is List\(String\): turn it into texts"),
         (Split(time_column="who"), InputError, "time_column 'who' is String: turn it into a date"),
         (Split(time_column="x", gap="1d"), InputError, "a gap needs a time_column of dates"),
         (Split(time_column="at", gap="soon"), DefinitionError, "cannot read the duration 'soon'"),
@@ -115,7 +116,10 @@ def test_a_split_that_leaks_or_cannot_be_made_says_so(
 ) -> None:
     even = pl.int_range(pl.len()) % 2 == 0
     odd = table.with_columns(
-        even=even, late=pl.col("at") > pl.datetime(2026, 1, 8), holes=pl.when(even).then(pl.col("who"))
+        even=even,
+        lists=pl.concat_list("who"),
+        late=pl.col("at") > pl.datetime(2026, 1, 8),
+        holes=pl.when(even).then(pl.col("who")),
     )
     with pytest.raises(error, match=says):
         parts(odd, split)

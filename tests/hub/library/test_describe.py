@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,14 @@ def test_other_types() -> None:
     assert (found["none"]["count"], found["none"]["distinct"], found["ts"]["distinct"]) == (0, 0, 1)
     assert found["nan"].keys() == {"column", "dtype", "count", "nulls", "distinct", "mean", "std", "min", "p25",
                                    "p50", "p75", "max"}  # fmt: skip
+
+
+def test_columns_of_any_type_are_described() -> None:
+    table = pl.DataFrame({"y": [0, 1], "gap": [timedelta(1), None], "many": [[1], [2]], "raw": [b"a", b"b"]})
+    found = describe(table, label="y")
+    assert found.distributions["gap"].values == ("1 day, 0:00:00",)
+    assert found.relations["many"].parts == ("[1]", "[2]")
+    assert "raw" in found.report().html
 
 
 def test_relation_to_a_label() -> None:
@@ -136,6 +144,8 @@ def test_bad_input() -> None:
         describe(frame(), label="place")
     with pytest.raises(InputError, match="takes a frame, not a object"):
         describe(object())
+    with pytest.raises(InputError, match="column 'x' holds Python objects"):
+        describe(pl.DataFrame({"x": pl.Series([object()], dtype=pl.Object)}))
     with pytest.raises(InputError, match="no columns"):
         describe(pl.DataFrame())
 
