@@ -195,7 +195,8 @@ class Pipeline:
         """Goes on with a run that failed, was stopped or whose process died: what has finished is not run again.
 
         `run_id` may be its first characters, or "last". The steps may have other code than before, not other names and
-        connections. Raises `NotFoundError`, `InputError` for a run that still goes on.
+        connections. Raises `NotFoundError`, `InputError` for a run that still goes on here; one that another machine
+        drives is taken over, and what that one still writes is refused.
         """
         from .start import RunOptions, resume
 

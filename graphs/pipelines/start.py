@@ -89,11 +89,11 @@ def resume(pipeline: Declared, run_id: str, options: RunOptions) -> PipelineRun:
         contents = Contents(settings)
         values = {name: contents.get(ref) for name, ref in record.parameters.items()}
         check_inputs(pipeline.nodes, values, settings.home)
-        known = book.steps(record.id)
         runs = ChildRuns.opened(settings, record, inside=options.inside) if options.track else None
         tracked = runs.parent if runs is not None else record.tracked
         record = book.take_over(record, owner=owner(), workers=options.on, tracked=tracked)
-        _drive(pipeline, values, record, (book, contents, runs), options, known=known)
+        # Read last: from here on nobody else can add to them.
+        _drive(pipeline, values, record, (book, contents, runs), options, known=book.steps(record.id))
     return PipelineRun(record.id, settings)
 
 

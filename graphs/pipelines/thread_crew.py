@@ -28,7 +28,8 @@ _FIXED = {"builtins.NoneType", "builtins.bool", "builtins.int", "builtins.float"
           "polars.dataframe.frame.DataFrame", "pyarrow.lib.Table"}  # fmt: skip
 
 # Parameters and constants of these are copied for each step.
-_CHANGING = (list, dict, set, bytearray)
+_CHANGING = {"builtins.list", "builtins.dict", "builtins.set", "builtins.bytearray", "numpy.ndarray",
+             "pandas.core.frame.DataFrame", "pandas.DataFrame", "pandas.Series"}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class ThreadCrew:
     def value(self, wanted: Input) -> Any:
         """The value, made of outputs where it is compound."""
         if isinstance(wanted, Given):
-            return copy.deepcopy(wanted.value) if type(wanted.value) in _CHANGING else wanted.value
+            return copy.deepcopy(wanted.value) if _is_changing(wanted.value) else wanted.value
         if isinstance(wanted, Compound):
             return wanted.fill([self.value(one) for one in wanted.parts])
         return at_path(self._output(wanted), wanted.path, wanted.of)
@@ -197,5 +198,13 @@ class _Interrupt(BaseException):
 
 
 def _is_fixed(value: object) -> bool:
+    return _named(value) in _FIXED
+
+
+def _is_changing(value: object) -> bool:
+    return _named(value) in _CHANGING
+
+
+def _named(value: object) -> str:
     kind = type(value)
-    return f"{kind.__module__}.{kind.__qualname__}" in _FIXED
+    return f"{kind.__module__}.{kind.__qualname__}"

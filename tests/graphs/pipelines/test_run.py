@@ -100,14 +100,15 @@ def test_no_step_sees_what_another_does_to_its_input(settings: Settings) -> None
     def load() -> dict[str, list[int]]:
         return {"a": [1]}
 
-    def spoil(data: dict[str, list[int]], items: list[int]) -> int:
+    def spoil(data: dict[str, list[int]], items: list[int], array: np.ndarray[Any, Any]) -> int:
         data["a"].append(2)
         items.append(3)
-        return len(data["a"]) + len(items)
+        array += 1
+        return len(data["a"]) + len(items) + int(array.sum()) - 2
 
-    data, items = p.step(load), p.parameter("items", [1])
+    data, items, array = p.step(load), p.parameter("items", [1]), np.zeros(2)
     for name in ("one", "two", "three"):
-        p.step(spoil, data, items, name=name)
+        p.step(spoil, data, items, array, name=name)
     for _ in range(2):
         run = ran(p, settings)
         assert [run[name].value for name in ("one", "two", "three")] == [4, 4, 4]
