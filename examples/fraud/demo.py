@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -26,7 +25,6 @@ from eagleray import (
     Monitor,
     Scale,
     Settings,
-    automl,
     hub,
     session,
     track,
@@ -38,6 +36,7 @@ from eagleray.examples.fraud.fresh import fresh_home
 from eagleray.examples.fraud.protocol import Metrics, evaluate
 from eagleray.examples.fraud.simulator import FULL, SMALL, Simulation, SimulatorSize, simulate
 from eagleray.examples.fraud.stages import Stages, framed
+from eagleray.examples.fraud.training import CHAMPION, training
 
 CLIENTS = 8
 SHIFT_HOUR, SHIFT = 16, 5.0  # from this hour on, amounts are that many times what they were
@@ -91,19 +90,22 @@ def run(store: FeatureStore, size: SimulatorSize, stages: Stages, *, budget_s: f
         stage.say(f"{differing} of {values:,} values differ between online and offline")
         stage.check(differing == 0 and values > 0, "online and offline differ")
     with stages.stage("train") as stage:
-        training = store.get_historical_features(declared.fraud, days.training)
-        described = hub.load("hub://describe")(training.to_polars(), label="is_fraud")
-        table = training.to_polars().select(*training.feature_names, "is_fraud", "ts")
+        rows = store.get_historical_features(declared.fraud, days.training)
+        described = hub.load("hub://describe")(rows.to_polars(), label="is_fraud")
+        table = rows.to_polars().select(*rows.feature_names, "is_fraud", "ts")
         watch = Monitor(
             "fraud",
-            reference=table.select(training.feature_names),
+            reference=table.select(rows.feature_names),
             window="1h",
             labels=pl.DataFrame({"request_id": days.served["transaction_id"], "label": days.served["is_fraud"]}),
             alerts=[Alert.drift()],
             actions=[Action.log()],
             settings=store.settings,
         )
-        model = train(store, table, watch, budget_s=budget_s, on_progress=stage.progress)
+        pipeline = training(table, settings=store.settings, profile=watch.reference_bytes(), on_progress=stage.progress)
+        trained = pipeline.run(budget_s=budget_s, settings=store.settings)
+        stage.check(trained["promote"].status == "FINISHED", "the first model did not become the champion")
+        model = ModelRegistry(store.settings).load(CHAMPION)
         stage.say(f"{described.table.height} columns described, model {model.name}:{model.version} is champion")
     with stages.stage("deploy") as stage:
         endpoint = deploy(store, watch)
@@ -187,28 +189,10 @@ def differing(online: pl.Series, offline: pl.Series) -> int:
     return int((~bits[0].eq_missing(bits[1])).sum())
 
 
-def train(
-    store: FeatureStore, table: pl.DataFrame, watch: Monitor, *, budget_s: float, on_progress: Callable[[str], None]
-) -> Model:
-    """A search of `budget_s` seconds, judged on the last of the training days; the model becomes the champion."""
-    options = automl.AutoMLOptions(
-        workers=2,
-        model_name="fraud",
-        feature_vector="fraud",
-        attachments={"profile.bin": watch.reference_bytes()},
-        settings=store.settings,
-        on_trial=lambda trial: on_progress(f"trial {trial.number}: {trial.learner} {trial.value:.3f}"),
-    )
-    found = automl.fit(table, label="is_fraud", budget_s=budget_s, time_column="ts", options=options)
-    registry = ModelRegistry(store.settings)
-    registry.promote("fraud", version=found.model.version, alias="champion")
-    return registry.load("models:/fraud@champion")
-
-
 def deploy(store: FeatureStore, watch: Monitor) -> Endpoint:
     """check -> enrich -> predict -> respond, with a tap to the profiler; one replica, two when the load asks."""
     graph = Graph("fraud")
-    graph.to(graph.check(sane)).to(graph.enrich(declared.fraud)).to(graph.predict("models:/fraud@champion")).respond()
+    graph.to(graph.check(sane)).to(graph.enrich(declared.fraud)).to(graph.predict(CHAMPION)).respond()
     scale = Scale(min=1, max=2, target=CLIENTS, up_delay_s=1, down_delay_s=5)
     return graph.deploy(store=store, scale=scale, tap=watch.tap())
 
