@@ -126,7 +126,7 @@ def run(store: FeatureStore, size: SimulatorSize, stages: Stages, *, budget_s: f
         stage.check(not before.drifted, f"drift before the shift: {', '.join(before.drifted)}")
         stage.check("amount" in after.drifted, "the shift of the amounts was not noticed")
     with stages.stage("explain") as stage:
-        gap, largest = explain_one(endpoint, days.served)
+        gap, largest = explain_one(endpoint, model, days.served)
         stage.say(largest)
         stage.check(gap < 1e-4, "the contributions do not add up to the score")
     with stages.stage("scale") as stage:
@@ -246,13 +246,15 @@ def refuses(endpoint: Endpoint) -> bool:
     return False
 
 
-def explain_one(endpoint: Endpoint, day: pl.DataFrame) -> tuple[float, str]:
-    """One payment's contributions over HTTP: how far they are from adding up, and the largest."""
+def explain_one(endpoint: Endpoint, model: Model, day: pl.DataFrame) -> tuple[float, str]:
+    """One payment's contributions over HTTP: how far they are from adding up to the score, and the largest."""
     request = requests_of(day.filter(pl.col("is_fraud")).head(1))[0]
     told = endpoint.explain(request)
-    margin = told["base_value"] + sum(told["contributions"].values())
+    margin = np.array([told["base_value"] + sum(told["contributions"].values())])
+    if model.calibration is not None:
+        margin = model.calibration.apply(margin)
     ranked = sorted(told["contributions"].items(), key=lambda item: -abs(item[1]))
-    return abs(1 / (1 + np.exp(-margin)) - told["score"]), ", ".join(
+    return abs(1 / (1 + np.exp(-float(margin[0]))) - told["score"]), ", ".join(
         f"{name} {share:+.2f}" for name, share in ranked[:3]
     )
 
