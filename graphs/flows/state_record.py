@@ -8,7 +8,6 @@ from typing import Any
 
 import msgpack
 
-from ...runtime.errors import Fenced
 from .event import Origin
 from .states import TAG_BYTES
 
@@ -44,16 +43,15 @@ class Record:
         return bool(self.state or self.results or self.floors)
 
     def known(self, origin: Origin) -> tuple[Body | None] | None:
-        """What was made of that very event before, in a tuple; None where it is new.
-
-        Raises `Fenced` for one whose place was noted as done: whoever still works on it has been replaced.
-        """
+        """What was made of that very event before, in a tuple; None where it is new."""
         for source, offset, part, body in self.results:
             if (source, offset, part) == (origin.source, origin.offset, origin.part):
                 return (body,)
-        if origin.offset <= self.floors.get(origin.source, -1):
-            raise Fenced(f"event {origin.offset} of {origin.source} was worked through by another worker; let it go on")
         return None
+
+    def is_done(self, origin: Origin) -> bool:
+        """True for an event whose place was noted as done: another worker has taken it through all the steps."""
+        return origin.offset <= self.floors.get(origin.source, -1) and self.known(origin) is None
 
     def note(self, origin: Origin, body: Body | None) -> None:
         """Remembers what was made of an event, and forgets those that cannot come again."""

@@ -25,6 +25,7 @@ class _Made:
     event: Event
     body: Body
     error: Exception | None = None
+    is_done: bool = False
 
 
 class Stateful:
@@ -48,11 +49,14 @@ class Stateful:
         for _ in range(MOST_ATTEMPTS):
             groups = self._attempt(batch, groups)
             if not groups:
-                return
+                break
         for key, events in groups.items():
             problem = StorageError(f"{key}: others wrote it each of {MOST_ATTEMPTS} times; spread the work over keys")
             for event in events:
                 batch.fail(event, problem, self._name)
+        # Whoever still works on what another worker has done is too late: no step behind this one may see it again.
+        if any(event.is_dropped for event in batch.events):
+            batch.keep([event for event in batch.events if not event.is_dropped])
 
     def _attempt(self, batch: Batch, groups: dict[str, list[Event]]) -> dict[str, list[Event]]:
         """Works on the keys; those that somebody else was quicker with."""
@@ -87,6 +91,9 @@ class Stateful:
             origin = event.origin
             body = dict(event.body)  # the function may run again, so what it does to the body must not stay
             try:
+                if origin is not None and record.is_done(origin):
+                    made.append(_Made(event, event.body, is_done=True))
+                    continue
                 known = None if origin is None else record.known(origin)
                 if known is not None:
                     made.append(_Made(event, event.body if known[0] is None else known[0]))
@@ -125,7 +132,9 @@ class Stateful:
 
 def _settle(batch: Batch, made: list[_Made], step: str) -> None:
     for one in made:
-        if one.error is None:
+        if one.is_done:
+            one.event.is_dropped = True
+        elif one.error is None:
             one.event.body = one.body
         else:
             batch.fail(one.event, one.error, step)
