@@ -7,10 +7,12 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtime.errors import EaglerayError, NotFoundError, ServerUnavailable, StorageError
 from ..runtime.settings import Settings
+from .mlflow_store import make_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,6 +47,7 @@ class Connection:
                     logging.getLogger(noisy).setLevel(logging.WARNING)
                 if self.settings.tracking_uri is None:
                     self.settings.home.mkdir(parents=True, exist_ok=True)
+                    make_store(Path(self.settings.tracking.removeprefix("sqlite:///")))
                 self._made = MlflowClient(self.settings.tracking, registry_uri=self.settings.tracking)
             return self._made
 
