@@ -14,7 +14,7 @@ from ...functions.tracking import run_store
 from ...runtime.errors import NotFoundError
 from ...runtime.settings import Settings
 from .call import Call
-from .records import FINISHED, RunRecord
+from .records import FINISHED, KILLED, RunRecord
 
 
 class ChildRuns:
@@ -26,6 +26,7 @@ class ChildRuns:
         self._tags: dict[str, dict[str, str]] = {}  # by node: a map's items have the same
         self._git = cache(git_state)  # of a file, as it is when the run begins: asking git takes a while
         self._own = own
+        self._open: set[str] = set()
         self.parent = parent
 
     @classmethod
@@ -52,11 +53,13 @@ class ChildRuns:
             self._tags[name] = {**code_tags(call.node.function.callable, state_of=self._git), "on": self._workers}
         opening = Run(self._experiment, call.name, params=dict(call.shown), tags=self._tags[name], parent=self.parent)
         run_id = self._store.open(opening)
+        self._open.add(run_id)
         self._store.write(run_id, opening)
         return run_id
 
     def end(self, run_id: str, error: BaseException | None, *, about: str = "") -> None:
         """Ends a step's run."""
+        self._open.discard(run_id)
         if error is not None:
             written_as_failed(self._store, run_id, self._experiment, error)
             return
@@ -64,7 +67,9 @@ class ChildRuns:
         self._store.end(run_id, FINISHED)
 
     def end_all(self, status: str, *, counts: Mapping[str, int], error: str = "") -> None:
-        """Ends the whole's run, with how many steps ended how."""
+        """Ends the whole's run, with how many steps ended how; the run of a step that was ended is KILLED."""
+        while self._open:
+            self._store.end(self._open.pop(), KILLED)
         metrics = {f"steps.{name.lower()}": float(count) for name, count in counts.items()}
         # A run that was gone on with may have an error of its first part.
         self._store.write(self.parent, Run(self._experiment, metrics=metrics, tags={"error": error}))

@@ -23,7 +23,8 @@ from .contents import Contents, is_list
 from .step_body import StepBody
 
 _SMALL = (type(None), bool, int, float, str)
-_STOP_S = 5.0
+# A job that is stopped has some three seconds in all.
+_POLITE_S, _FORCED_S = 1.0, 5.0
 _AT_LEAST = 100
 
 
@@ -84,12 +85,12 @@ class RayCrew:
         self._objects.pop(ref, None)
 
     def stop(self) -> None:
-        """Cancels the tasks; a worker that does not end in some seconds is killed."""
-        for forced in (False, True):
+        """Cancels the tasks; a worker that does not end in a second is killed."""
+        for forced, wait_s in ((False, _POLITE_S), (True, _FORCED_S)):
             for reference in self._running:
                 with suppress(ray.exceptions.RayError, ValueError):
                     ray.cancel(reference, force=forced)
-            deadline = time.monotonic() + _STOP_S
+            deadline = time.monotonic() + wait_s
             left = list(self._running)
             while left and time.monotonic() < deadline:
                 _, left = ray.wait(left, num_returns=len(left), timeout=0.2)

@@ -8,6 +8,9 @@ import pytest
 from eagleray import Pipeline, function, log_metric
 from eagleray.functions.run import Run
 from eagleray.functions.tracking import run_store
+from eagleray.graphs.pipelines.call import Call
+from eagleray.graphs.pipelines.child_runs import ChildRuns
+from eagleray.graphs.pipelines.records import RunRecord
 from eagleray.runtime.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings(
@@ -96,6 +99,25 @@ def test_an_interrupt_ends_all_as_killed(tracked: Settings) -> None:
         p.run(settings=tracked)
     whole, children = found(tracked, "tracked-killed")
     assert (whole.status, children["stopped"].status) == ("KILLED", "KILLED")
+
+
+def test_a_step_that_was_ended_from_outside_is_killed_with_the_whole(tracked: Settings) -> None:
+    def one(x: int) -> int:
+        return x
+
+    p = Pipeline("tracked-cut")
+    p.step(one, 1)
+    runs = ChildRuns.opened(tracked, RunRecord("c" * 32, "tracked-cut", "shape"), inside="")
+    for name, error in (("one", None), ("failed", ValueError("no luck")), ("cut", None)):
+        run_id = runs.begin(Call(name, p.nodes[0]))
+        if name != "cut":
+            runs.end(run_id, error, about="1")
+    runs.end_all("KILLED", counts={"KILLED": 1}, error="KeyboardInterrupt: ")
+    whole, children = found(tracked, "tracked-cut")
+    assert {name: one.status for name, one in children.items()} == {
+        "one": "FINISHED", "failed": "FAILED", "cut": "KILLED",
+    }  # fmt: skip
+    assert (whole.status, whole.metrics) == ("KILLED", {"steps.killed": 1.0})
 
 
 def test_inside_a_tracked_function_the_whole_is_a_part_of_its_run(tracked: Settings) -> None:
