@@ -48,7 +48,7 @@ class AutoMLOptions:
     where a row judges, false where it teaches, null where it is left out. `validation_gap` ("7d"): so long before the
     judged rows nothing teaches. `test_fraction` of the rows (the latest ones, with a time column) are held out of the
     search to judge its result. `folds`: nested cross-validation with so many, 0 for none; None for 5 where
-    a table of less than 1,000 rows has neither a validation column nor a test fraction.
+    a table of less than 1,000 rows has neither a validation column nor a test fraction, and some 5 s are given.
     `calibration`: "auto", "platt", "isotonic" or "none". `threshold`: `Cost(...)` or `Capacity(...)`. `segments`:
     columns, features or not, by whose values the measures are told. `workers`: None for one a CPU of
     the cluster. `ensemble_size`: up to so many boosters are averaged where that judges as well as the best
@@ -156,7 +156,7 @@ def fit(
     closing_s = (_CLOSING_S if store else 0.2) + _JUDGING_S + _JUDGING_ROW_S * judging
     total_s = budget_s * (1 - _NESTED_SHARE) if outer else budget_s
     fits = len(fold.y) + (prepared.known_rows if prepared.test_rows else 0)
-    pool = _ray_pool(fold, options, settings, (main,) if main else outer)
+    pool = _ray_pool(fold, options, settings, (*outer, main) if main else outer)
     tuning = Tuning(
         pool=pool,
         search=search(),
@@ -166,7 +166,7 @@ def fit(
         clock=lambda: time.monotonic() - began,
         members=options.ensemble_size,
         seed=options.seed,
-        portion=0 if main else None,
+        portion=len(outer) if main else None,
     )
     try:
         tuning.run(options.on_trial)
