@@ -22,9 +22,9 @@ IN_FLIGHT = "in_flight"
 
 def autoscaling_config(scale: Scale) -> AutoscalingConfig:
     """The scale as Serve wants it, with the policy below."""
-    from ..runtime import ray_serve
+    from ..runtime.ray_autoscaling import autoscaling
 
-    return ray_serve.autoscaling(
+    return autoscaling(
         "eagleray.autoscaling.ray_policy:ServePolicy",
         asdict(scale),
         least=scale.min,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import time
+import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +19,8 @@ from ..runtime.settings import Settings
 
 TIMEOUT_S = 30.0
 _RETRY_S = 0.05
+_UNMARKED: Mapping[str, str] = MappingProxyType({})
+_AGAIN = (502, 503)  # nobody there to answer, or gone while doing so
 
 
 class Client:
@@ -38,9 +42,13 @@ class Client:
         """The client of this process for `url` and these keys."""
         return _client(url, keys)
 
-    def post(self, route: str, body: Any) -> Any:
-        """The parsed answer; raises the error it stands for: `InputError`, `NotFoundError`, `ServerUnavailable`, ..."""
-        status, data = self._request("POST", route, _json(body))
+    def post(self, route: str, body: Any, *, may_repeat: bool = False) -> Any:
+        """The parsed answer; raises the error it stands for: `InputError`, `NotFoundError`, `ServerUnavailable`, ...
+
+        With `may_repeat` it is asked again, for `TIMEOUT_S`, when the service's replica ended before it answered.
+        """
+        content = _json(body)
+        status, data = self._repeated(route, content) if may_repeat else self._request("POST", route, content)
         if status == 200:
             return orjson.loads(data)
         raise _error(status, data)
@@ -83,11 +91,29 @@ class Client:
                 raise DeploymentError(f"{self._path} runs but does not answer after {timeout_s:g} s; see its log")
             time.sleep(_RETRY_S)
 
-    def _request(self, method: str, route: str, body: bytes | None) -> tuple[int, bytes]:
+    def _repeated(self, route: str, content: bytes) -> tuple[int, bytes]:
+        deadline = time.monotonic() + TIMEOUT_S
+        marked = {"idempotency-key": uuid.uuid4().hex}  # the proxy asks another replica by itself
+        while True:
+            try:
+                status, data = self._request("POST", route, content, marked)
+            except ServerUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                # A replica's own errors are documents; Serve's proxy has but a line for a replica that is gone.
+                is_gone = status in _AGAIN or (status == 500 and not data.startswith(b"{"))
+                if not is_gone or time.monotonic() > deadline:
+                    return status, data
+            time.sleep(_RETRY_S)
+
+    def _request(
+        self, method: str, route: str, body: bytes | None, marked: Mapping[str, str] = _UNMARKED
+    ) -> tuple[int, bytes]:
         while True:
             connection, is_fresh = self._taken()
             try:
-                headers = {**self._headers(), "content-type": "application/json"}
+                headers = {**self._headers(), **marked, "content-type": "application/json"}
                 connection.request(method, f"{self._path}{route}", body, headers)
                 response = connection.getresponse()
                 answer = response.status, response.read()

@@ -38,18 +38,20 @@ _METRICS = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class Exchange:
-    """One request as a handler sees it; it sets `step` to what runs or failed, and `headers` the answer has besides.
+    """One request as a handler sees it; it sets `step` to what runs or failed and `input` to what that was given, and
+    `headers` the answer has besides.
 
     `route` is the path below the service's name.
     """
 
-    __slots__ = ("headers", "request_id", "route", "scope", "step")
+    __slots__ = ("headers", "input", "request_id", "route", "scope", "step")
 
     def __init__(self, scope: Message, request_id: str) -> None:
         self.scope = scope
         self.request_id = request_id
         self.route = ""
         self.step = ""
+        self.input = ""
         self.headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def header(self, wanted: bytes) -> bytes:
@@ -106,7 +108,8 @@ class HttpFace:
     """What is served: handlers by route below the service's name ("" is the name itself), and its description.
 
     `pages` answer GET at routes besides those that every service has; those of `open_pages` need no key. `tell` gives
-    an error as the route's protocol has it.
+    an error as the route's protocol has it. `configure` takes the settings that change while it runs, `warm_up` is done
+    before the first request.
     """
 
     name: str
@@ -117,6 +120,8 @@ class HttpFace:
     tell: Callable[[Problem, Exchange], Reply] = problem_reply
     options: HttpOptions = field(default_factory=HttpOptions)
     close: Callable[[], None] = lambda: None
+    configure: Callable[[Mapping[str, Any]], None] = lambda _: None
+    warm_up: Callable[[], Awaitable[None]] | None = None
 
 
 class HttpApp:
@@ -153,6 +158,15 @@ class HttpApp:
     def in_flight(self) -> float:
         """The mean number of requests in flight since the last call; the autoscaler's measure."""
         return self._meter.mean(time.time_ns() // 1_000)
+
+    def configure(self, live: Mapping[str, Any]) -> None:
+        """Other settings, from the next request on."""
+        self._face.configure(live)
+
+    async def warm_up(self) -> None:
+        """What is done before the first request; raises what is wrong."""
+        if self._face.warm_up is not None:
+            await self._face.warm_up()
 
     def close(self) -> None:
         """Closes what the service had opened."""
@@ -195,7 +209,7 @@ class HttpApp:
                 reply = self._problem(refused.problem, exchange, headers)
                 status = refused.problem.status
             except Exception as error:  # noqa: BLE001 - a user's code may raise anything, and the client is owed an answer
-                problem = problem_of(error, exchange.step)
+                problem = problem_of(error, exchange.step, exchange.input)
                 reply = self._problem(problem, exchange, headers)
                 status = problem.status
             if type(reply) is Events:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import traceback
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import orjson
 
 from ..runtime.errors import EaglerayError
+from ..runtime.failure import place_of
 
 CONTENT_TYPE = b"application/problem+json"
 
@@ -19,7 +19,8 @@ CONTENT_TYPE = b"application/problem+json"
 class Problem:
     """One error answer: HTTP status, one line of detail, and the step it happened in ("" outside a step).
 
-    `allow` is the method that would do, `retry_s` after how many seconds to ask again.
+    `input` says what the step was given: fields and their types, no values. `allow` is the method that would do,
+    `retry_s` after how many seconds to ask again.
     """
 
     status: int
@@ -27,6 +28,7 @@ class Problem:
     step: str = ""
     allow: str = ""
     retry_s: int = 0
+    input: str = ""
 
     @property
     def title(self) -> str:
@@ -43,6 +45,8 @@ class Problem:
         }
         if self.step:
             fields["step"] = self.step
+        if self.input:
+            fields["input"] = self.input
         return orjson.dumps(fields | {"request_id": request_id})
 
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -65,21 +69,15 @@ class Refused(Exception):
         self.problem = problem
 
 
-def problem_of(error: Exception, step: str) -> Problem:
+def problem_of(error: Exception, step: str, input: str = "") -> Problem:  # noqa: A002 - the document's own word
     """What a client is told: eagleray's own errors in their words, a user's error with the line it came from."""
     if isinstance(error, EaglerayError):
         retry_s = math.ceil(getattr(error, "retry_after_s", 0))
-        return Problem(error.http_status, _one_line(str(error)), step, retry_s=retry_s)
-    where = _user_line(error)
+        return Problem(error.http_status, _one_line(str(error)), step, retry_s=retry_s, input=input)
+    where = place_of(error)
     said = _one_line(str(error)) or "no message"
-    return Problem(500, f"{type(error).__name__}: {said}{f' ({where})' if where else ''}", step)
+    return Problem(500, f"{type(error).__name__}: {said}{f' ({where})' if where else ''}", step, input=input)
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _user_line(error: Exception) -> str:
-    """`function, line N` of the innermost frame; a path would tell a client about the machine."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].name}, line {frames[-1].lineno}" if frames else ""

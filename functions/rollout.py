@@ -7,9 +7,10 @@ stable replicas pass requests on to them. So whatever happens to a trial, the wa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ..runtime import lasting, ray_cluster
 from ..runtime.errors import DeploymentError
@@ -18,7 +19,7 @@ from .client import Client
 from .releases import Release, Releases, Step, before, now_us
 from .service import Service
 from .split import Counts
-from .stable_front import counts_key
+from .stable_front import LIVE, counts_key
 from .traffic import Traffic
 
 _CANARY, _SHADOW = "canary", "shadow"
@@ -74,7 +75,7 @@ class Rollout:
         with self._releases() as releases:
             release, packed = service.release(), service.packed()
             try:
-                url = self._run(release, packed)  # what does not come up is no version
+                url = self._run(releases, release, packed)  # what does not come up is no version
             except DeploymentError:
                 if releases.steps(self.name):
                     self._share_out(releases, self._traffic())  # Serve would have nobody answer now
@@ -92,13 +93,13 @@ class Rollout:
             role = _SHADOW if canary is None else _CANARY
             Traffic("", canary or 0.0)  # a share that is none is refused before anything runs
             release, packed = service.release(), service.packed()
-            url = self._run(release, packed, role=role)
+            url = self._run(releases, release, packed, role=role)
             self._note_trial(role, releases.keep(release, packed))
             if canary is None:
                 wanted = Traffic(traffic.canary_url, traffic.canary_percent, url)
             else:
                 wanted = Traffic(url, canary, traffic.shadow_url)
-            return self._run(stable, releases.packed(stable), traffic=wanted)
+            return self._run(releases, stable, traffic=wanted)
 
     def set_canary(self, percent: float) -> None:
         """Changes the canary's share; 0 ends the canary."""
@@ -110,6 +111,21 @@ class Rollout:
             self._share_out(releases, Traffic(url, percent, traffic.shadow_url))
             if not percent:
                 self._end(_CANARY)
+
+    def update(self, content: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Changes the settings of the running version with that content, and remembers them; no replica restarts.
+
+        `change` makes the settings that hold from those that held. Raises `DeploymentError` where it does not run.
+        """
+        with self._releases() as releases:
+            running = {"": self._stable(releases).number, _CANARY: self._trial(_CANARY), _SHADOW: self._trial(_SHADOW)}
+            found = {role: releases.release(self.name, number) for role, number in running.items() if number}
+            role = next((role for role, release in found.items() if release.content == content), None)
+            if role is None:
+                raise DeploymentError(f"version {content} of {self.name} does not run: deploy it first")
+            release = found[role]
+            releases.set_live(release, change(releases.live(release)))
+            self._run(releases, release, role=role, traffic=None if role else self._traffic())
 
     def end_shadow(self) -> None:
         """No more copies."""
@@ -181,7 +197,7 @@ class Rollout:
         ray_serve.delete(self.name, *trials)
 
     def _make_stable(self, releases: Releases, release: Release, why: str) -> None:
-        self._run(release, releases.packed(release))
+        self._run(releases, release)
         self._note_stable(releases, release, why)
 
     def _note_stable(self, releases: Releases, release: Release, why: str) -> None:
@@ -206,24 +222,40 @@ class Rollout:
 
     def _share_out(self, releases: Releases, traffic: Traffic) -> None:
         stable = self._stable(releases)
-        self._run(stable, releases.packed(stable), traffic=traffic)
+        self._run(releases, stable, traffic=traffic)
 
-    def _run(self, release: Release, packed: bytes, *, role: str = "", traffic: Traffic | None = None) -> str:
+    def _run(
+        self,
+        releases: Releases,
+        release: Release,
+        packed: Mapping[str, bytes] | None = None,
+        *,
+        role: str = "",
+        traffic: Traffic | None = None,
+    ) -> str:
         """Has Serve run a release, as the stable version or beside it; its URL once it answers."""
         from ..autoscaling import ray_policy
         from ..runtime import ray_kv, ray_serve
+        from ..runtime.ray_parts import Part
 
         name = self._service(role)
         if ray_serve.status(name).state == "NOT_STARTED":
             ray_policy.forget(name)
         config = (traffic or Traffic()).as_config()
+        live = releases.live(release)
+        builds = packed if packed is not None else releases.packed(release)
+        parts = [
+            Part(part.name, builds[part.build], part.build, part.resources, ray_policy.autoscaling_config(part.scale))
+            for part in release.parts
+        ]
         application = ray_serve.Application(
             name=name,
-            build=packed,
+            build=builds[release.build],
             code=release.build,
             resources=release.resources,
             autoscaling=ray_policy.autoscaling_config(release.scale),
-            config=config,
+            config={**config, LIVE: live} if live else config,
+            parts=tuple(parts),
             host=self.settings.serve_host,
         )
         url = ray_serve.deploy(application, timeout_s=self.timeout_s)

@@ -13,6 +13,8 @@ from .http_app import HttpApp
 from .split import Counts, Split
 from .traffic import Traffic
 
+LIVE = "live"  # where in the configuration of a replica the service's own settings are
+
 
 class StableFront:
     """An ASGI application: gRPC, then the split of traffic (`report` is told its counts), then the service's own."""
@@ -20,10 +22,17 @@ class StableFront:
     def __init__(self, app: HttpApp, *, report: Callable[[Traffic, Counts], None] = lambda *_: None) -> None:
         self._split = Split(app, report=report)
         self._grpc = GrpcApp(self._split, body_bytes=app.limits.body_bytes)
-        self.configure: Callable[[Mapping[str, Any] | None], None] = self._split.configure
+        self._app = app
+        self.warm_up = app.warm_up
         self.in_flight = self._split.in_flight
         self.close = self._split.close
         self.aclose = self._split.aclose
+
+    def configure(self, config: Mapping[str, Any] | None) -> None:
+        """Traffic is shared out as `Traffic.as_config` said, and `live` are the service's own settings."""
+        told = dict(config or {})
+        self._app.configure(told.pop(LIVE, None) or {})
+        self._split.configure(told)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         await self._grpc(scope, receive, send)

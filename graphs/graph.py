@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..autoscaling.scale import Scale
 from ..runtime.errors import DefinitionError
@@ -13,7 +13,7 @@ from ..runtime.settings import Settings
 from .flows.aiohttp_remote import RemoteCall
 from .flows.check import check_name, check_steps
 from .flows.choices import Named, Weighted
-from .flows.ports import TapSource, Vector
+from .flows.ports import Vector
 from .flows.predictors import declared, declared_together
 from .flows.routes import OTHERWISE, THEN
 from .flows.step import Step, numbered, walk
@@ -24,8 +24,10 @@ from .keeping_steps import KeepingSteps
 if TYPE_CHECKING:
     from ..featurestore.store import FeatureStore
     from ..functions.http_app import HttpApp, HttpOptions
+    from .flows.plan import Plan
     from .flows.table_flow import Errors
     from .pictures.svg import Picture
+    from .serving.deployment import DeployOptions
     from .serving.endpoint import Endpoint
 
 Way = "Step | Callable[..., Any] | Graph | Sequence[Way]"
@@ -253,26 +255,33 @@ class Graph(KeepingSteps):
 
         return graph_app(Compiled.of(self), http)
 
+    def plan(self, *, scale: Scale | None = None, resources: Resources | None = None) -> Plan:
+        """Which steps run where when it is deployed, and why: print it. `scale` and `resources` as for `deploy`."""
+        from .flows.plan import plan
+
+        return plan(self.name, self._steps, scale=scale, resources=resources)
+
     def deploy(
         self,
         *,
+        canary: float | None = None,
+        shadow: bool = False,
         store: FeatureStore | None = None,
         settings: Settings | None = None,
-        scale: Scale | None = None,
-        resources: Resources | None = None,
-        tap: TapSource | None = None,
-        timeout_s: float = 90.0,
+        **options: Unpack[DeployOptions],
     ) -> Endpoint:
         """Serves the graph over HTTP and returns when it answers; the same content again changes nothing.
 
-        `resources` is what a replica asks (default: the steps' own, at least half a CPU). `tap` opens, in each
-        replica, what takes a copy of the traffic (`Monitor(...).tap()`). Raises `DeploymentError` with the reason.
+        Steps run where `plan()` says. Where a version runs already, `canary=10` gives this one 10 % of the requests,
+        `shadow=True` copies of them. Further keywords: `scale`, `resources`, `tap`, `warm_up`, `timeout_s`, see
+        `eagleray.graphs.serving.deployment.DeployOptions`. Raises `DeploymentError` with the reason.
         """
+        from ..functions.rollout import Trial
+        from .serving.deployment import Serving
         from .serving.endpoint import deploy
 
         where = settings or (store.settings if store is not None else None) or Settings.from_env()
-        needs = resources or _summed(walk(self._steps))
-        return deploy(self, settings=where, scale=scale or Scale(), resources=needs, tap=tap, timeout_s=timeout_s)
+        return deploy(self, Serving(where, Trial(canary, shadow), **options))
 
     def plot(self) -> Picture:
         """The graph as a picture: boxes and arrows from the request to the answer; `.save("graph.svg")` keeps it."""
@@ -302,9 +311,3 @@ class Graph(KeepingSteps):
         if isinstance(item, list | tuple):
             return tuple(step for one in item for step in self._way(one, None, (*within, id(item))))
         return (Step.calling(item, name=name),)
-
-
-def _summed(steps: Sequence[Step]) -> Resources:
-    """What the steps ask together; they share one replica."""
-    cpus = sum(step.resources.cpus for step in steps)
-    return Resources(cpus=max(0.5, cpus), gpu=sum(step.resources.gpu for step in steps))

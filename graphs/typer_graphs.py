@@ -56,6 +56,12 @@ def plot(
     print(_graph(target).plot().save(output))
 
 
+@app.command()
+def plan(target: Target) -> None:
+    """Print which steps run where when it is deployed, and why."""
+    print(_graph(target).plan())
+
+
 def _graph(target: str) -> Graph:
     from ..functions.loading import load_deployable
     from .graph import Graph

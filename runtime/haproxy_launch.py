@@ -25,12 +25,19 @@ _FRONTEND = re.compile(r"^(frontend http_frontend\n\s*bind .*\n)", re.MULTILINE)
 _SERVICE = re.compile(r"^\s*acl is_\S+ path /([\w.-]+)\s*$", re.MULTILINE)
 _DEFAULT = re.compile(r"^(backend default_backend\s*\n)", re.MULTILINE)
 _SERVER_VARIABLE = "EAGLERAY_SERVER_METADATA"
+_RETRY_ON = re.compile(r"^(\s*retry-on )(.*)$", re.MULTILINE)
 _HERE = ("127.0.0.1", "localhost", "::1")
 
 # x-request-start is how replicas know how long a request has waited for them. The second header saves the
 # replica a task per request: an answer takes milliseconds, so nobody needs to be told that a client has left.
 _HEADERS = """    http-request set-header x-request-start %[date(0,us)]
     http-request set-header x-request-disconnect-disabled ?1
+"""
+
+# A request whose replica ended before it answered goes to another one where its client says that it may.
+_REPEATED = """    acl is_repeatable req.hdr(idempotency-key) -m found
+    http-request disable-l7-retry unless is_repeatable
+    http-request wait-for-body time 10s if is_repeatable
 """
 
 # gRPC comes to the same port as HTTP/2 and goes on as HTTP/1.1 with trailers. The name of the service that is called is
@@ -85,7 +92,8 @@ def narrowed(config: str, *, host: str = "127.0.0.1", server: str = "{}") -> str
     config = _NOT_FOUND.sub(lambda m: f"{m[1]} content-type application/problem+json string '{_NO_SERVICE}'", config)
     if "x-request-start" in config:
         return config
-    return _FRONTEND.sub(lambda m: m[1] + _HEADERS, _with_names(config, host, server))
+    config = _RETRY_ON.sub(lambda m: f"{m[1]}{m[2]} empty-response", config)
+    return _FRONTEND.sub(lambda m: m[1] + _REPEATED + _HEADERS, _with_names(config, host, server))
 
 
 def _with_names(config: str, host: str, server: str) -> str:

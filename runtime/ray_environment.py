@@ -60,6 +60,8 @@ def serve(folder: Path, *, haproxy: str | None, ports: tuple[int, int, int], rep
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
         # With 0, what the user's code prints would go to a logger that drops it.
         "RAY_SERVE_LOG_TO_STDERR": "1",
+        # What a part is asked and answers may be as large as a request's body, several together.
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(256 << 20),
         # A request that waits for the first replica is told to the autoscaler by the handle that holds it.
         "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5",
         # A proxy that is not up by then is killed, and with it the start of Serve: 5 s are little on a busy machine.

@@ -7,29 +7,28 @@ proxy where there is no HAProxy. A replica runs one ASGI object, made inside it 
 from __future__ import annotations
 
 import logging
-import pickle
 import re
-import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
 import ray
 
 with warnings.catch_warnings():
     # Serve declares its settings in a way that pydantic has deprecated, and says so at import.
     warnings.simplefilter("ignore", DeprecationWarning)
     from ray import serve
-    from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
+    from ray.serve.config import AutoscalingConfig
 
-from . import ray_cluster, ray_ingress, ray_kv, ray_logs, ray_ports
-from .asgi import AsgiApp
+from . import ray_cluster, ray_kv, ray_logs, ray_parts, ray_ports
 from .errors import DeploymentError, ServerUnavailable
 from .ray_capacity import misfit
 from .ray_environment import LOOPBACK
+from .ray_grpc_call import PART
+from .ray_parts import Part
+from .ray_replica import PartReplica, Replica
 from .resources import Resources
 
 INGRESS = "ingress"
@@ -38,13 +37,16 @@ INGRESS = "ingress"
 MAX_ONGOING = 10_000
 _POLL_S = 0.05
 _GONE_S = 60.0
-_REPORT_EVERY_S = 0.5
+_DRAINED_S = 15.0
 _ERROR_LINE = re.compile(r"^[\w.]*(Error|Exception|NotFound|Mismatch|Unavailable)\b.*:")
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """A service as Serve sees it: `state` is RUNNING, DEPLOYING, UNHEALTHY, DEPLOY_FAILED, DELETING or NOT_STARTED."""
+    """A service as Serve sees it: `state` is RUNNING, DEPLOYING, UNHEALTHY, DEPLOY_FAILED, DELETING or NOT_STARTED.
+
+    `part_pids` are the running replicas of its parts.
+    """
 
     name: str
     state: str
@@ -52,34 +54,7 @@ class ServiceStatus:
     target_replicas: int
     replica_pids: tuple[int, ...]
     message: str = ""
-
-
-@serve.ingress()
-class Replica:
-    """One replica: unpacks the application when it starts, and tells the autoscaler what is in flight."""
-
-    def __init__(self, packed_build: bytes) -> None:
-        ray_ingress.serve_on_loopback()
-        self._app: AsgiApp = cloudpickle.loads(packed_build)()
-        ray_ingress.shorten(self._app)
-
-    def __serve_build_asgi_app__(self) -> AsgiApp:
-        return ray_ingress.LongWay(self._app)
-
-    def reconfigure(self, config: Mapping[str, Any] | None) -> None:
-        """Called by Serve before the first request and whenever the configuration changes; no restart."""
-        configure = getattr(self._app, "configure", None)
-        if configure is not None:
-            configure(config)
-
-    def record_autoscaling_stats(self) -> dict[str, float]:
-        in_flight = getattr(self._app, "in_flight", None)
-        return {} if in_flight is None else {"in_flight": float(in_flight())}
-
-    def __del__(self) -> None:
-        close = getattr(getattr(self, "_app", None), "close", None)
-        if close is not None:
-            close()
+    part_pids: tuple[int, ...] = ()
 
 
 def start(host: str = LOOPBACK) -> str:
@@ -97,35 +72,13 @@ def start(host: str = LOOPBACK) -> str:
     return _base_url(client)
 
 
-def autoscaling(
-    policy: str, arguments: Mapping[str, Any], *, least: int, most: int, target: float, window_s: float
-) -> AutoscalingConfig:
-    """Replicas from `least` to `most` as the class at "module:Class", made with `arguments`, decides.
-
-    Load is averaged over `window_s`. Delays are the policy's own, so Serve's are zero.
-    """
-    with warnings.catch_warnings():
-        # The interval is deprecated in favour of a variable that replicas do not read yet.
-        warnings.simplefilter("ignore")
-        return AutoscalingConfig(
-            min_replicas=least,
-            max_replicas=most,
-            initial_replicas=max(1, least),
-            target_ongoing_requests=target,
-            upscale_delay_s=0.0,
-            downscale_delay_s=0.0,
-            metrics_interval_s=_REPORT_EVERY_S,
-            look_back_period_s=window_s,
-            policy=AutoscalingPolicy(policy_function=policy, policy_kwargs=dict(arguments)),  # type: ignore[no-untyped-call]
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Application:
     """What a service runs: the application that the pickled function `build` makes in each replica.
 
     `code` tells builds apart: with equal `code` and resources a deployment restarts nothing, and a changed `config` is
-    handed to the running replicas. `host` is where the HTTP port is opened, when it is not open yet.
+    handed to the running replicas. `parts` have replicas of their own, which `build` is given the calls of, by their
+    names. `host` is where the HTTP port is opened, when it is not open yet.
     """
 
     name: str
@@ -134,12 +87,14 @@ class Application:
     resources: Resources
     autoscaling: AutoscalingConfig
     config: Mapping[str, Any] | None = None
+    parts: tuple[Part, ...] = ()
     host: str = LOOPBACK
 
     @property
     def key(self) -> bytes:
         """All of it in few bytes."""
-        return f"{self.code} {self.resources} {self.autoscaling!r} {self.config}".encode()
+        parts = "".join(f" {part.code} {part.resources} {part.autoscaling!r}" for part in self.parts)
+        return f"{self.code} {self.resources} {self.autoscaling!r} {self.config}{parts}".encode()
 
 
 def deploy(application: Application, *, timeout_s: float = 90.0) -> str:
@@ -149,9 +104,10 @@ def deploy(application: Application, *, timeout_s: float = 90.0) -> str:
     removed again, an earlier one keeps its replicas.
     """
     name = application.name
-    problem = misfit(application.resources)
-    if problem is not None:  # Serve would wait for it
-        raise DeploymentError(f"service {name!r} {problem}: ask for less or add a node")
+    for asked in (application.resources, *(part.resources for part in application.parts)):
+        problem = misfit(asked)
+        if problem is not None:  # Serve would wait for it
+            raise DeploymentError(f"service {name!r} {problem}: ask for less or add a node")
     url = f"{start(application.host)}/{name}"
     before = status(name).state
     if before == "DELETING":
@@ -159,12 +115,57 @@ def deploy(application: Application, *, timeout_s: float = 90.0) -> str:
         before = "NOT_STARTED"
     if before == "RUNNING" and ray_kv.get(_version_key(name)) == application.key:
         return url
+    parts = {part.service(name): part for part in application.parts}
+    known = ray_parts.known(name)
+    ray_parts.note(name, [*known, *parts])
+    _wait_until_gone([part for part in parts if status(part).state == "DELETING"])
+    try:
+        targets = [_part(service, part, application.config) for service, part in parts.items()]
+        if before != "NOT_STARTED":  # who serves now goes on until the new parts are there
+            _run(targets, timeout_s)
+            targets = []
+        _run([*targets, _ingress(application)], timeout_s)
+    except BaseException:
+        if before == "NOT_STARTED":
+            delete(name)
+        else:
+            _end_parts(name, keep=known)
+        raise
+    ray_kv.put(_version_key(name), application.key)
+    if known:
+        _await_replaced(name)  # they call the parts before
+    _end_parts(name, keep=parts)
+    return url
+
+
+def _run(targets: Sequence[serve.RunTarget], timeout_s: float) -> None:
+    """Starts or updates them, and returns once all of their replicas answer."""
+    if targets:
+        serve.run_many(list(targets), wait_for_applications_running=False)
+    for target in targets:
+        _wait_until_running(str(target.name), timeout_s)
+
+
+def _ingress(application: Application) -> serve.RunTarget:
+    services = {part.name: part.service(application.name) for part in application.parts}
+    deployment = _deployment(Replica, INGRESS, application, application.config)
+    bound = deployment.bind(application.build, services) if services else deployment.bind(application.build)
+    return serve.RunTarget(bound, name=application.name, route_prefix=f"/{application.name}")
+
+
+def _part(service: str, part: Part, config: Mapping[str, Any] | None) -> serve.RunTarget:
+    """A part is a service that no path leads to; so the replicas of the version before keep theirs until they end."""
+    deployment = _deployment(PartReplica, PART, part, config)
+    return serve.RunTarget(deployment.bind(part.build), name=service, route_prefix=None)
+
+
+def _deployment(replica: type, name: str, asked: Application | Part, config: Mapping[str, Any] | None) -> Any:
     deployment: Any = serve.deployment(
-        Replica,
-        name=INGRESS,
-        user_config=application.config or {},
-        ray_actor_options=application.resources.ray_options(),
-        autoscaling_config=application.autoscaling,
+        replica,
+        name=name,
+        user_config=config or {},
+        ray_actor_options=asked.resources.ray_options(),
+        autoscaling_config=asked.autoscaling,
         max_ongoing_requests=MAX_ONGOING,
         max_constructor_retry_count=2,
         health_check_period_s=1.0,
@@ -174,36 +175,31 @@ def deploy(application: Application, *, timeout_s: float = 90.0) -> str:
         logging_config={"log_level": "WARNING", "enable_access_log": False},
     )
     # Serve itself would take every deployment for a new version, and restart all replicas for a changed config.
-    deployment = deployment.options(_internal=True, version=application.code)
-    target = serve.RunTarget(deployment.bind(application.build), name=name, route_prefix=f"/{name}")
-    serve.run_many([target], wait_for_applications_running=False)
-    try:
-        _wait_until_running(name, timeout_s)
-    except BaseException:
-        if before == "NOT_STARTED":
-            delete(name)
-        raise
-    ray_kv.put(_version_key(name), application.key)
-    return url
+    return deployment.options(_internal=True, version=asked.code)
 
 
-def pack(build: Callable[[], AsgiApp], *, modules: Sequence[str] = ()) -> bytes:
-    """The function as bytes for `deploy`; the user's own `modules` go along, for replicas do not have their files."""
-    named = [sys.modules[name] for name in modules if name in sys.modules and name != "__main__"]
-    already = cloudpickle.list_registry_pickle_by_value()
-    added = [module for module in named if module.__name__ not in already]
-    for module in added:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        packed: bytes = cloudpickle.dumps(build)
-    except (TypeError, pickle.PicklingError) as error:
-        raise DeploymentError(
-            f"a step cannot travel to the replicas ({error}): create connections, locks and files in its setup()"
-        ) from None
-    finally:
-        for module in added:
-            cloudpickle.unregister_pickle_by_value(module)
-    return packed
+def _end_parts(name: str, *, keep: Collection[str]) -> None:
+    """Ends the other parts, those of versions that do not run."""
+    for service in ray_parts.known(name):
+        if service in keep:
+            continue
+        ray_kv.delete(f"warm:{service}")
+        serve.delete(service, _blocking=False)
+    ray_parts.note(name, list(keep))
+
+
+def _await_replaced(name: str) -> None:
+    """Returns when the replicas before have ended, for as long as they may take."""
+    deadline = time.monotonic() + _DRAINED_S
+    while any(_text(replica["state"]) == "STOPPING" for replica in _replicas(name, INGRESS)):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(_POLL_S)
+
+
+def _replicas(name: str, deployment: str) -> list[Any]:
+    application = _applications().get(name)
+    return [] if application is None else list(application["deployments"].get(deployment, {}).get("replicas", ()))
 
 
 def status(name: str) -> ServiceStatus:
@@ -211,16 +207,21 @@ def status(name: str) -> ServiceStatus:
     application = _applications().get(name)
     if application is None:
         return ServiceStatus(name, "NOT_STARTED", 0, 0, ())
-    ingress = application["deployments"].get(INGRESS, {})
+    ingress = application["deployments"].get(INGRESS) or application["deployments"].get(PART, {})
     running = [replica for replica in ingress.get("replicas", ()) if _text(replica["state"]) == "RUNNING"]
     return ServiceStatus(
         name=name,
         state=_text(application["status"]),
         replicas=len(running),
         target_replicas=int(ingress.get("target_num_replicas", 0)),
-        replica_pids=tuple(sorted(int(replica["pid"]) for replica in running)),
+        replica_pids=_pids(running),
         message=str(ingress.get("message") or application["message"]),
+        part_pids=_pids([one for part in ray_parts.known(name) for one in _replicas(part, PART)]),
     )
+
+
+def _pids(replicas: Sequence[Any]) -> tuple[int, ...]:
+    return tuple(sorted(int(one["pid"]) for one in replicas if _text(one["state"]) == "RUNNING"))
 
 
 def names() -> list[str]:
@@ -242,10 +243,8 @@ def logs(names: Sequence[str], *, follow: bool = False) -> Iterator[str]:
     """The lines that the services' replicas have printed; with `follow` also those to come, until they are stopped."""
 
     def workers() -> list[ray_logs.Worker]:
-        client = _client()
-        found = {} if client is None else client.get_serve_details()["applications"]
-        ingresses = [found[name]["deployments"].get(INGRESS, {}) for name in names if name in found]
-        replicas = [one for ingress in ingresses for one in ingress.get("replicas", [])]
+        replicas = [one for name in names for one in _replicas(name, INGRESS)]
+        replicas += [one for name in names for part in ray_parts.known(name) for one in _replicas(part, PART)]
         begun = [one for one in replicas if one.get("node_id") and one.get("worker_id")]  # others wait for a process
         return [ray_logs.Worker(one["node_id"], one["worker_id"]) for one in begun]
 
@@ -262,9 +261,18 @@ def delete(*names: str, wait: bool = True) -> None:
         return
     for name in names:
         ray_kv.delete(_version_key(name))
+    parts = [part for name in names for part in ray_parts.known(name)]
     client.delete_apps(list(names), blocking=False)
-    if wait:
+    if wait or parts:
         _wait_until_gone(names)
+    if parts:  # they go after those that call them
+        client.delete_apps(parts, blocking=False)
+        for name in names:
+            ray_parts.note(name, [])
+        for part in parts:
+            ray_kv.delete(f"warm:{part}")
+        if wait:
+            _wait_until_gone(parts)
 
 
 def shutdown() -> None:

@@ -27,6 +27,7 @@ from .step_options import Gathering
 from .subjects import is_async, made
 from .tapped import tap_stage
 from .threaded import threaded
+from .tuning import tunable
 
 # These work on all rows at once, so that requests gain by travelling together.
 JOINT = ("enrich", "predict", "explain", "state", "queue")
@@ -54,7 +55,7 @@ class _Builder:
             "map": map_stage,
             "enrich": self._enrich,
             "predict": lambda step: Stage.of(step.name, Predict(step.name, step.subject)),
-            "explain": lambda step: Stage.of(step.name, Explain(step.name)),
+            "explain": lambda step: Stage.of(step.name, Explain(step.name, is_async=outside.waits)),
             "branch": lambda step: self._one_of(step, by_predicate(step.subject)),
             "router": self._router,
             "parallel": lambda step: Stage.of(step.name, AllOf(step, self._chains(step))),
@@ -68,7 +69,12 @@ class _Builder:
         return Chain([self._stage(step) for step in steps if step.kind != "respond"])
 
     def _stage(self, step: Step) -> Stage:
-        stage = self._outside.stages(step) or self._makers[step.kind](step)
+        elsewhere = self._outside.stages(step)
+        if elsewhere is None and self._outside.changes is not None:
+            step, change = tunable(step)
+            if change is not None:
+                self._outside.changes[step.name] = change
+        stage = elsewhere or self._makers[step.kind](step)
         put = stage.put or putting(step)
         options = step.options
         threads = options.threads or (1 if options.timeout_s is not None and not stage.is_async else 0)
@@ -76,7 +82,8 @@ class _Builder:
             stage = threaded(stage, threads)
         if self._outside.meters is not None:
             stage = metered(stage, self._outside.meters.setdefault(step.name, Figures()))
-        if options.gathering is not None or (self._meets and (step.kind in JOINT or isinstance(stage.run, Framed))):
+        is_joint = elsewhere is None and (step.kind in JOINT or isinstance(stage.run, Framed))
+        if options.gathering is not None or (self._meets and is_joint):
             stage = gathered(stage, options.gathering or Gathering(max_size=256))
         return guarded(step, stage, put) if options.is_guarded else stage
 
@@ -105,7 +112,12 @@ class _Builder:
 
     def _router(self, step: Step) -> Stage:
         rule = step.subject
-        return self._one_of(step, by_name(step, rule) if isinstance(rule, Named) else ByWeight(rule))
+        if isinstance(rule, Named):
+            return self._one_of(step, by_name(step, rule))
+        shares = ByWeight(rule)
+        if self._outside.changes is not None:
+            self._outside.changes[step.name] = lambda settings: shares.change(settings or dict(rule.weights))
+        return self._one_of(step, shares)
 
 
 def _remote(step: Step) -> Stage:

@@ -127,9 +127,14 @@ class Batch:
         )
 
     @property
+    def first_failure(self) -> Event | None:
+        """The first event that an error has ended."""
+        return next((found for event in self.origins if (found := event.failure()) is not None), None)
+
+    @property
     def step(self) -> str:
         """The step that failed; empty when none has."""
-        failed = next((found for event in self.origins if (found := event.failure()) is not None), None)
+        failed = self.first_failure
         return "" if failed is None else failed.step
 
     def fail(self, event: Event, error: Exception, step: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -110,16 +110,31 @@ class Predict:
 
 
 class Explain:
-    """Adds each feature's contribution to what was predicted."""
+    """Adds each feature's contribution to what was predicted; async where a model may be elsewhere."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_async: bool = False) -> None:
         self._name = name
+        self.is_async = is_async
 
-    def __call__(self, batch: Batch) -> None:
+    def __call__(self, batch: Batch) -> Any:
+        if self.is_async:
+            return self._run_async(batch)
         jointly(batch, self._name, self._work)
+        return None
+
+    async def _run_async(self, batch: Batch) -> None:
+        try:
+            found = await contributions_async(batch.events)
+        except Exception as error:  # noqa: BLE001 - it is the events' own end
+            for event in batch.events:
+                batch.fail(event, error, self._name)
+        else:
+            self._put(batch.events, found)
 
     def _work(self, events: list[Event], _: Floats | None) -> Floats:
-        found = contributions(events)
+        return self._put(events, contributions(events))
+
+    def _put(self, events: list[Event], found: list[Floats]) -> Floats:
         for event, parts in zip(events, found, strict=True):
             event.contributions = parts
             event.values["base_value"] = float(parts[-1])
@@ -130,6 +145,25 @@ class Explain:
 def contributions(events: Sequence[Event]) -> list[Floats]:
     """One row an event, from the model that scored it; raises `InputError` for an event that no model has scored."""
     found: list[Floats] = [np.empty(0)] * len(events)
+    for model, places, rows in _by_model(events):
+        for place, part in zip(places, model.explain(rows), strict=True):
+            found[place] = part
+    return found
+
+
+async def contributions_async(events: Sequence[Event]) -> list[Floats]:
+    """As `contributions`; a model that is elsewhere has an `aexplain`."""
+    found: list[Floats] = [np.empty(0)] * len(events)
+    for model, places, rows in _by_model(events):
+        elsewhere = getattr(model, "aexplain", None)
+        parts = model.explain(rows) if elsewhere is None else await elsewhere(rows)
+        for place, part in zip(places, parts, strict=True):
+            found[place] = part
+    return found
+
+
+def _by_model(events: Sequence[Event]) -> Iterator[tuple[Predictor, list[int], Floats]]:
+    """Each model with the places of the events it has scored, and their rows."""
     groups: dict[int, list[int]] = {}
     for place, event in enumerate(events):
         if event.model is None or event.row is None:
@@ -138,10 +172,7 @@ def contributions(events: Sequence[Event]) -> list[Floats]:
     for places in groups.values():
         model = events[places[0]].model
         assert model is not None
-        parts = model.explain(np.stack([row for place in places if (row := events[place].row) is not None]))
-        for place, part in zip(places, parts, strict=True):
-            found[place] = part
-    return found
+        yield model, places, np.stack([row for place in places if (row := events[place].row) is not None])
 
 
 class Rows:

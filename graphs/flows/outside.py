@@ -12,13 +12,14 @@ from .ports import Reader, Tap
 from .queued import Queues
 from .states import StateStore
 from .step import Step
+from .tuning import Change
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
     """`readers` by the name of their vector; `tap` gets what was predicted; `states` is where state steps remember,
-    `queues` are where queue steps hand over;
-    `meters` get each step's figures, by name.
+    `queues` are where queue steps hand over; `meters` get each step's figures, `changes` what changes each step that
+    can be changed while it runs, by name.
 
     `stages` makes a stage where this process does not run a step itself: because the step stands in a part of its own
     (`None` from it: build the step here), or because its kind needs a server. `waits` says that some of them are
@@ -32,6 +33,7 @@ class Outside:
     stages: Callable[[Step], Stage | None] = lambda _: None
     waits: bool = False
     meters: dict[str, Figures] | None = None
+    changes: dict[str, Change] | None = None
 
     def reader(self, graph: str, step: Step) -> Reader:
         """The reader of an enrich step's vector; raises `DefinitionError`."""

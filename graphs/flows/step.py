@@ -129,6 +129,11 @@ class Step:
         """Gets replicas of its own when deployed, with `packages` installed."""
         return self._with(isolate=True, scale=scale, packages=tuple(packages) or self.options.packages)
 
+    def idempotent(self, is_so: bool = True) -> Step:
+        """Says whether doing it twice is as good as once, which is taken for granted: where it has replicas of its own,
+        what was under way when one of them died is done again by another."""
+        return self._with(idempotent=is_so)
+
     def needs(self, *, cpus: float = 0.0, gpu: float = 0.0, memory_bytes: int = 0) -> Step:
         """What it asks of the replica it runs in."""
         return replace(self, resources=Resources(cpus=cpus, gpu=gpu, memory_bytes=memory_bytes))
@@ -146,6 +151,8 @@ class Step:
         return replace(self, options=replace(self.options, **changes))
 
 
+# A request counts here each time it comes.
+_COUNTING = ("state", "queue")
 # Names that nobody chose, so that a number tells two of them apart.
 _UNCHOSEN = ("lambda", "enrich", "predict", "ensemble", "explain", "router", "parallel", "remote")
 
@@ -160,6 +167,12 @@ def numbered(steps: Sequence[Step], taken: set[str]) -> tuple[Step, ...]:
         taken.add(name)
         made.append(replace(step, name=name, routes=tuple((way, numbered(one, taken)) for way, one in step.routes)))
     return tuple(made)
+
+
+def may_repeat(steps: Sequence[Step]) -> bool:
+    """True where doing them twice is as good as once: they are known, none says otherwise, and none counts requests."""
+    inside = walk(steps)
+    return bool(inside) and all(step.options.idempotent and step.kind not in _COUNTING for step in inside)
 
 
 def walk(steps: Sequence[Step]) -> list[Step]:

@@ -88,8 +88,8 @@ class QueueRule:
 class StepOptions:
     """`input` and `result` are places in the body; `threads` is how many threads work at it (0: the event loop's own).
 
-    `isolate` gives the step replicas of its own, scaled by `scale`, with `packages` installed. `defaults` stand where a
-    feature that was read is null.
+    `isolate` gives the step replicas of its own, scaled by `scale`, with `packages` installed; a call of them whose
+    replica died is made again where the step is `idempotent`. `defaults` stand where a feature that was read is null.
     """
 
     input: str = ""
@@ -104,6 +104,7 @@ class StepOptions:
     isolate: bool = False
     scale: Scale | None = None
     packages: tuple[str, ...] = ()
+    idempotent: bool = True
     defaults: tuple[tuple[str, float], ...] = ()
     state: StateRule | None = None
     queue: QueueRule | None = None

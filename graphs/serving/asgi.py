@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -10,12 +10,16 @@ import orjson
 from ...functions.arrow_stream import from_stream, to_stream
 from ...functions.content_types import ARROW, JSON
 from ...functions.http_app import Exchange, HttpApp, HttpFace, HttpOptions, Reply
-from ...functions.problem import Problem, Refused
+from ...functions.problem import Problem, Refused, problem_of
+from ...runtime.errors import DeploymentError
+from ..flows.answer import shape
 from ..flows.compile import Compiled
 from ..flows.event import Batch
 from ..flows.flow import Flow
+from ..flows.tuning import Change, apply
 from .answers import columns_of, even, rows_of
 from .gather import Answers, Gatherer
+from .live_figures import LiveFigures
 from .openapi import graph_document
 from .v2_describe import described
 from .v2_http import MAX_EVENTS, Inference
@@ -28,17 +32,19 @@ def graph_app(
     http: HttpOptions,
     *,
     request_types: dict[str, str] | None = None,
-    worked: Callable[[], None] = lambda: None,
+    live: LiveFigures | None = None,
+    changes: Mapping[str, Change] | None = None,
+    warm_up: Sequence[Mapping[str, Any]] = (),
 ) -> HttpApp:
     """The graph's application: POST an event, a list of them or a table to its name, or to /explain below it; below
     /v2 it speaks the Open Inference Protocol.
 
-    `request_types` are fields of requests with their types, beside those that the graph tells. `worked` is called after
-    each request.
+    `request_types` are fields of requests with their types, beside those that the graph tells. `live` hears of each
+    request; `changes` are what settings can change, by step; the bodies of `warm_up` are answered before the first one.
     """
     asked = dict(compiled.asked) | (request_types or {})
     told = described(compiled.flow, asked, version=http.version)
-    routes = _Routes(compiled.flow, worked)
+    routes = _Routes(compiled.flow, _idle if live is None else live.worked)
     inference = Inference(told, routes.run)
     face = HttpFace(
         name=compiled.flow.name,
@@ -49,8 +55,22 @@ def graph_app(
         tell=inference.tell,
         options=http,
         close=compiled.close,
+        configure=lambda settings: apply(changes or {}, settings),
+        warm_up=(lambda: _rehearse(compiled.flow, warm_up)) if warm_up else None,
     )
     return HttpApp(face)
+
+
+def _idle() -> None:
+    """Nobody asks how the steps do."""
+
+
+async def _rehearse(flow: Flow, bodies: Sequence[Mapping[str, Any]]) -> None:
+    try:
+        await flow.warm_up(bodies)
+    except Exception as error:
+        told = problem_of(error, "")
+        raise DeploymentError(f"the warm-up of {flow.name!r} failed: {told.detail}") from error
 
 
 class _Routes:
@@ -66,7 +86,7 @@ class _Routes:
         try:
             return await self._gatherer.run(batch)
         except Exception:
-            exchange.step = batch.step
+            _tell(exchange, batch)
             raise
         finally:
             self._worked()
@@ -81,8 +101,15 @@ class _Routes:
         try:
             return await self._flow.explain(batch)
         except Exception:
-            exchange.step = batch.step
+            _tell(exchange, batch)
             raise
+
+
+def _tell(exchange: Exchange, batch: Batch) -> None:
+    """Where it failed, and what the step was given: fields and types, no values."""
+    failed = batch.first_failure
+    if failed is not None:
+        exchange.step, exchange.input = failed.step, shape(failed.body)
 
 
 async def _answered(body: bytes, exchange: Exchange, run: Callable[[Batch, Exchange], Awaitable[Answers]]) -> Reply:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...autoscaling.scale import Scale
-from ...functions.api_keys import ApiKeys
 from ...functions.deployed import Deployed
-from ...functions.http_app import HttpApp, HttpOptions
-from ...functions.rollout import Rollout, Trial
-from ...functions.service import Service
+from ...functions.rollout import Rollout
 from ...runtime.errors import NotFoundError
-from ...runtime.resources import Resources
-from ...runtime.settings import Settings
-from ..flows.compile import compiled, modules, resolved, version
 from ..flows.meter import Figures
-from ..flows.outside import Outside
-from ..flows.ports import TapSource
-from ..flows.queue_cut import cut_at_queues
-from ..flows.step import Declared, Step
-from .asgi import graph_app
-from .live_figures import LiveFigures, figures_told
-from .tails import packed_tails, started
+from ..flows.step import Declared, Step, may_repeat
+from ..flows.tuning import merged
+from .deployment import Deployment, Serving
+from .live_figures import figures_told
 
 if TYPE_CHECKING:
     from ..pictures.svg import Picture
@@ -38,10 +28,14 @@ class Endpoint(Deployed):
     """
 
     steps: tuple[Step, ...] = field(default=(), repr=False, compare=False, kw_only=True)
+    part_versions: tuple[str, ...] = field(default=(), repr=False, compare=False, kw_only=True)
 
     def call(self, body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
-        """The answer to one body, or the answers to a list of them; raises the error the service answered with."""
-        return self._client().post("", body)
+        """The answer to one body, or the answers to a list of them; raises the error the service answered with.
+
+        It is asked again when a replica ended before it answered, unless one of the steps is not idempotent.
+        """
+        return self._client().post("", body, may_repeat=may_repeat(self.steps))
 
     def explain(self, body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
         """Each feature's contribution to the score, in margin units, and the base value."""
@@ -52,70 +46,46 @@ class Endpoint(Deployed):
         from ..streams.opened import tail_of
         from ..streams.queue_view import QueueView
 
-        self._check_known()
-        return QueueView(self.name, name, tail_of(self.steps, name).rule, self.settings)
+        return QueueView(self.name, name, tail_of(self._known_steps(), name).rule, self.settings)
 
     def figures(self) -> dict[str, Figures]:
         """What each step has done so far, over all replicas of this version; they tell it about once a second."""
-        return figures_told(self.name, self.version)
+        told: dict[str, Figures] = {}
+        for version in (self.version, *self.part_versions):
+            told |= figures_told(self.name, version)
+        return told
+
+    def update(self, **changes: Mapping[str, Any]) -> None:
+        """Changes settings of steps, by their names, while requests run: `end.update(router={"a": 50, "b": 50})` the
+        shares of a router, `end.update(limits={"most": 500})` keyword-only parameters of a function, or what a class's
+        `configure` takes. No replica restarts; the version remembers it.
+
+        Raises `InputError` for what is not there, `NotFoundError` where another process deployed the graph.
+        """
+        self._rollout().update(self.version, lambda known: merged(self._known_steps(), known, changes))
 
     def plot(self) -> Picture:
         """The graph's picture with each step's figures; raises `NotFoundError` where another process deployed it."""
         from ..pictures.flow_diagram import flow_diagram
         from ..pictures.svg import drawn
 
-        self._check_known()
-        return drawn(flow_diagram(self.name, self.steps, figures=self.figures()))
-
-    def _check_known(self) -> None:
-        if not self.steps:
-            raise NotFoundError(
-                f"the steps of {self.name!r} are not known here: use what the Graph's deploy() returned"
-            )
+        return drawn(flow_diagram(self.name, self._known_steps(), figures=self.figures()))
 
     def _repr_svg_(self) -> str | None:
         return self.plot().svg if self.steps else None
 
+    def _known_steps(self) -> tuple[Step, ...]:
+        if not self.steps:
+            raise NotFoundError(
+                f"the steps of {self.name!r} are not known here: use what the Graph's deploy() returned"
+            )
+        return self.steps
 
-def deploy(
-    graph: Declared, *, settings: Settings, scale: Scale, resources: Resources, tap: TapSource | None, timeout_s: float
-) -> Endpoint:
-    """Starts or updates the graph's service; raises `DeploymentError`, `ModelNotFound`, `ModelMismatch`.
 
-    What can be wrong is found here, before a replica starts: the model is loaded and the vector resolved.
-    """
-    steps = resolved(graph, settings)
-    for one in (steps, *(tail.steps for tail in cut_at_queues(steps)[1])):
-        compiled(graph.name, one, rescue=graph.rescue, settings=settings).close()
-    content = version(steps, graph.rescue)
-    http = HttpOptions(content, keys=ApiKeys.of(settings.api_keys))
-    service = Service(
-        name=graph.name,
-        build=_build(graph, steps, settings, tap, http),
-        content=content,
-        identity=f"{http}\0{tap!r}\0{settings}",
-        modules=modules(steps, tap, graph.rescue),
-        resources=resources,
-        scale=scale,
+def deploy(graph: Declared, how: Serving) -> Endpoint:
+    """Starts or updates the graph's service; raises `DeploymentError`, `ModelNotFound`, `ModelMismatch`."""
+    made = Deployment.of(graph, how)
+    url = Rollout(graph.name, how.settings, how.timeout_s).start(made.service(graph, how), how.trial)
+    return Endpoint(
+        graph.name, url, made.content, settings=how.settings, steps=made.steps, part_versions=made.part_versions
     )
-    url = Rollout(graph.name, settings, timeout_s).start(service, Trial())
-    return Endpoint(graph.name, url, content, settings=settings, steps=steps)
-
-
-def _build(
-    graph: Declared, steps: tuple[Step, ...], settings: Settings, tap: TapSource | None, http: HttpOptions
-) -> Callable[[], HttpApp]:
-    """What runs in each replica to make its application."""
-    name, rescue = graph.name, graph.rescue
-    tails = packed_tails(name, steps, rescue, settings=settings, tap=tap)
-
-    def build() -> HttpApp:
-        vector = next((step.subject for step in steps if step.kind == "enrich"), None)
-        live = LiveFigures(name, http.version)
-        outside = Outside(meters=live.meters)
-        made = compiled(name, steps, rescue=rescue, settings=settings, tap=tap, outside=outside)
-        if tails:
-            made = replace(made, opened=(*made.opened, started(tails)))
-        return graph_app(made, http, request_types=dict(getattr(vector, "request", {})), worked=live.worked)
-
-    return build

@@ -11,7 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from eagleray.graphs.flows.away import Call, away_stages, cut
+from eagleray.graphs.flows.compile import compiled, resolved
+from eagleray.graphs.flows.outside import Outside
 from eagleray.graphs.graph import Graph
+from eagleray.graphs.serving.part import PartApp
 from eagleray.runtime.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -110,3 +114,23 @@ def fraud_graph(name: str = "fraud", *, model: LinearModel | None = None, vector
     g = Graph(name)
     g.to(g.check(positive)).to(g.enrich(vector or TableVector()))
     return g.to(g.predict(model or LinearModel())).respond("card_id")
+
+
+class Apart:
+    """A graph whose parts run in this process, asked through bytes as replicas are; remembers how often."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.plan = graph.plan()
+        steps = resolved(graph, None)
+        pieces = cut(steps, self.plan)
+        self.calls: list[str] = []
+        self.apps = {name: PartApp(compiled(graph.name, inside)) for name, inside in pieces.inside.items()}
+        outside = Outside(stages=away_stages(pieces.parts, {n: self._call(n) for n in self.apps}), waits=True)
+        self.flow = compiled(graph.name, pieces.steps, rescue=graph.rescue, outside=outside).flow
+
+    def _call(self, name: str) -> Call:
+        async def call(asked: bytes, again: bool) -> bytes:
+            self.calls.append(name)
+            return await self.apps[name].answer(asked)
+
+        return call

@@ -65,6 +65,13 @@ def test_a_request_is_answered_from_the_shell(app, tmp_path, monkeypatch, capsys
     assert json.loads(capsys.readouterr().out)["x"] == 10
 
 
+def test_where_steps_run_is_printed(app, monkeypatch, capsys):
+    assert shell(monkeypatch, "graph", "plan", f"{app}:twice") == 0
+    told = capsys.readouterr().out
+    assert told.startswith("twice: 1 part\n")
+    assert "ingress  double, respond" in told
+
+
 def test_what_is_wrong_is_told_in_a_line_or_in_the_user_s_own_frames(app, monkeypatch, capsys):
     for words, said in [
         (("twice", '{"x"'), "the body is no JSON"),

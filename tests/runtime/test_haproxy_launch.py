@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import http.client
+import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -74,3 +78,80 @@ def test_the_launcher_stands_in_for_the_program(tmp_path: Path, monkeypatch: pyt
     assert binary() == launcher
     said = subprocess.run([launcher, "-v"], capture_output=True, text=True, check=True).stdout
     assert said.startswith("HAProxy version")
+
+
+_PROXY = """defaults
+    mode http
+    timeout connect 2s
+    timeout client 5s
+    timeout server 5s
+    option redispatch 1
+    retry-on conn-failure
+frontend http_frontend
+    bind 127.0.0.1:{port}
+    default_backend both
+backend both
+    balance roundrobin
+    server dying 127.0.0.1:{dying}
+    server living 127.0.0.1:{living}
+"""
+
+
+@pytest.mark.skipif(binary() is None, reason="no HAProxy for this system")
+def test_a_request_that_may_be_repeated_outlives_its_replica(tmp_path: Path) -> None:
+    """The first server takes requests and ends before it answers."""
+    asked: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as dying, socket.create_server(("127.0.0.1", 0)) as living:
+        threads = [
+            threading.Thread(target=_serve, args=(server, answer, asked), daemon=True)
+            for server, answer in ((dying, b""), (living, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"))
+        ]
+        for thread in threads:
+            thread.start()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        config = tmp_path / "h.cfg"
+        config.write_text(_PROXY.format(port=port, dying=dying.getsockname()[1], living=living.getsockname()[1]))
+        launcher = write_launcher(tmp_path)
+        assert launcher is not None
+        with subprocess.Popen([launcher, "-db", "-f", str(config)], stderr=subprocess.DEVNULL) as proxy:
+            try:
+                _until_listening(port, proxy)
+                plain = [_post(port, {}) for _ in range(4)]
+                marked = [_post(port, {"idempotency-key": "1"}) for _ in range(4)]
+            finally:
+                proxy.terminate()
+    assert plain.count(200) == 2  # every other one met the server that ends
+    assert marked == [200] * 4
+    assert set(asked) == {"{}"}  # sent again whole
+
+
+def _serve(server: socket.socket, answer: bytes, asked: list[str]) -> None:
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        with connection:
+            taken = b""
+            while b"{}" not in taken and (more := connection.recv(4096)):
+                taken += more
+            if taken:
+                asked.append(taken.partition(b"\r\n\r\n")[2].decode())
+                connection.sendall(answer)
+
+
+def _until_listening(port: int, proxy: subprocess.Popen[bytes]) -> None:
+    while proxy.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+    raise AssertionError("HAProxy refused its configuration")
+
+
+def _post(port: int, headers: dict[str, str]) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("POST", "/x", b"{}", headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -64,9 +64,9 @@ def get(url):
 def deploy(name, build, **options: Any) -> str:
     from eagleray.autoscaling.ray_policy import autoscaling_config
     from eagleray.autoscaling.scale import Scale
-    from eagleray.runtime import ray_serve
+    from eagleray.runtime import packed_build, ray_serve
 
-    packed = ray_serve.pack(build, modules=[__name__])
+    packed = packed_build.pack(build, modules=[__name__])
     settled: dict[str, Any] = {"resources": Resources(cpus=0.25), "code": "1"} | options
     return ray_serve.deploy(ray_serve.Application(name, packed, autoscaling=autoscaling_config(Scale()), **settled))
 

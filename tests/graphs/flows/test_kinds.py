@@ -253,3 +253,9 @@ def test_neighbours_must_fit():
     g.to(numbers, input="n", result="m")
     with pytest.raises(DefinitionError, match="it gives float, but str is taken"):
         g.to(g.check(names).at(input="m"))
+
+
+def test_a_fallback_of_predict_is_a_score_also_where_requests_meet():
+    g = Graph("g")
+    g.to(late).to(g.predict(LinearModel(features=("y",), weights=(1.0,))).fallback(0.25))
+    assert g.test({"x": 1})["score"] == 0.25

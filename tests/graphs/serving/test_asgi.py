@@ -144,6 +144,7 @@ def test_the_step_is_named():
     assert problem(one("POST", "/fraud", json={"amount": 1}))["step"] == "enrich"
     told = problem(one("POST", "/fraud", json={"card_id": "7", "amount": "x"}))
     assert told["step"] == "positive"
+    assert told["input"] == "{card_id: str, amount: str}"
     assert "positive, line " in told["detail"]
 
 
