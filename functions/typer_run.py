@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..runtime.errors import EaglerayError
+from ..runtime.errors import EaglerayError, InputError
 from ..runtime.rich_output import show_one
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run(
         raise typer.Exit(1) from None
     try:
         value: Any = json.loads(signature.dump_json(done.value))
-    except (ValueError, TypeError):
+    except (InputError, ValueError, TypeError):  # what JSON cannot hold
         value = repr(done.value)
     shown = {
         "run": done.id, "status": done.status, "duration_s": round(done.duration_s, 3), "params": dict(done.params),

@@ -181,7 +181,7 @@ class Pipeline:
         from .start import RunOptions, start
 
         run = start(self, parameters, RunOptions(on, at_once, track, settings or Settings.from_env()))
-        return replace(run, pipeline=self)
+        return run.of(self)
 
     def resume(
         self,
@@ -201,7 +201,7 @@ class Pipeline:
         from .start import RunOptions, resume
 
         run = resume(self, run_id, RunOptions(on or "", at_once, track, settings or Settings.from_env()))
-        return replace(run, pipeline=self)
+        return run.of(self)
 
     def runs(self, *, limit: int = 20, settings: Settings | None = None) -> list[PipelineRun]:
         """This pipeline's runs, the latest first."""

@@ -44,7 +44,6 @@ class Resumable(Protocol):
     ) -> PipelineRun: ...
 
 
-@dataclass(frozen=True, slots=True)
 class PipelineRun:
     """A run by its id, which is all that another process needs: `PipelineRun(id)`.
 
@@ -52,9 +51,26 @@ class PipelineRun:
     run that `p.run` or `p.runs` gave it knows it.
     """
 
-    id: str
-    settings: Settings = field(default_factory=Settings.from_env, repr=False)
-    pipeline: Resumable | None = field(default=None, repr=False, compare=False)
+    # No dataclass: who prints a function's result would print the fields, and there are passwords in the settings.
+    __slots__ = ("id", "pipeline", "settings")
+
+    def __init__(self, id: str, settings: Settings | None = None, pipeline: Resumable | None = None) -> None:  # noqa: A002
+        self.id = id
+        self.settings = settings or Settings.from_env()
+        self.pipeline = pipeline
+
+    def __repr__(self) -> str:
+        return f"PipelineRun({self.id!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PipelineRun) and self.id == other.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def of(self, pipeline: Resumable) -> PipelineRun:
+        """The same, its pipeline known."""
+        return PipelineRun(self.id, self.settings, pipeline)
 
     @property
     def record(self) -> RunRecord:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from eagleray import cli
+from eagleray import Pipeline, Settings, cli
 
 SCRIPT = """
 from eagleray import Pipeline
@@ -78,6 +78,24 @@ def test_a_run_is_made_shown_and_listed(shell: Any, script: str) -> None:
     assert shell("list", "--pipeline", "other")[1].startswith("no run yet: p.run()")
     assert shell("plan", f"{script}:p")[1].splitlines()[0] == "shell(days, how='7', fail=False)"
     assert [one["name"] for one in json.loads(shell("plan", f"{script}:q", "--json")[1])["nodes"]] == ["interrupted"]
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # MLflow's
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow")
+def test_run_as_a_function_it_shows_its_id_and_no_settings(
+    script: str, tracked: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("EAGLERAY_HOME", str(tracked.home))
+    monkeypatch.setenv("EAGLERAY_API_KEYS", "hush-keys")
+    monkeypatch.setattr(sys, "argv", ["eagleray", "run", "--json", f"{script}:p", "--days", "3"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out = capsys.readouterr().out
+    assert (ended.value.code, "hush" in out) == (0, False)
+    shown = json.loads(out)
+    run = Pipeline("shell").runs(settings=tracked)[0]
+    assert (shown["value"], shown["params"]["days"], shown["run"]) == (repr(run), "3", run.record.tracked)
 
 
 def test_a_failed_run_is_resumed(shell: Any, script: str) -> None:
