@@ -15,7 +15,7 @@ demo: $(STAMP)
 	@$(BIN)/eagleray demo $(ARGS)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP) types
 	@$(BIN)/ruff format --check .

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,29 +21,41 @@ OWN_PROCESSES = (
 SHARED = ("serving", "lasting_home", "ray_cluster")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers the longest comes first."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: turn(item.path))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Shares the files out among the workers of `make test`: a worker's Ray takes seconds and a gigabyte, so all that
     needs Serve goes to one worker, all that needs a Ray that stays to another, all that needs Ray alone to a third,
-    these first; whoever has finished takes of the others."""
-    if not hasattr(config, "workerinput"):
-        return
-    users = {
-        name: {item.path for item in items if name in getattr(item, "fixturenames", ())} for name in reversed(SHARED)
-    }
-    needs = {path: name for name, paths in users.items() for path in paths}
+    these first; whoever has finished takes of the others. (xdist's own groups have no effect with this pytest.)"""
+    from xdist.scheduler import loadscope  # type: ignore[import-untyped]
 
-    def group(path: Path) -> str:
-        return needs.get(path, f"{path.parent.name}/{path.name}")
+    def part_of(nodeid: str) -> str:
+        path = config.rootpath / nodeid.partition("::")[0]
+        return need(path) or str(path)
 
-    def turn(path: Path) -> int:
-        if path in needs:
-            return SHARED.index(needs[path])
-        return len(SHARED) + (path.name not in OWN_PROCESSES)
+    scheduler = loadscope.LoadScopeScheduling(config, log)
+    scheduler._split_scope = part_of
+    return scheduler
 
-    items.sort(key=lambda item: turn(item.path))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item.path)))
+
+@functools.cache
+def need(path: Path) -> str:
+    """Which of the shared parts the tests of a file ask for; the first where they ask for several."""
+    text = path.read_text(encoding="utf-8")
+    asked = r'(?m)(^def \w+\([^)]*\b|usefixtures\(")%s\b'
+    return next((name for name in SHARED if re.search(asked % name, text)), "")
+
+
+def turn(path: Path) -> int:
+    """When a file's tests shall begin."""
+    if need(path):
+        return SHARED.index(need(path))
+    return len(SHARED) + (path.name not in OWN_PROCESSES)
 
 
 @pytest.fixture(autouse=True, scope="session")
