@@ -9,19 +9,22 @@ from typing import Any
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-GRAPHS = DOCS / "graphs.md"
 _SECTION = re.compile(r"^## (.+?)$(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+# What each page's examples call the thing they draw.
+_DRAWN = {"graphs": "g", "pipelines": "p"}
 
 
-def test_every_pattern_runs_and_is_drawn_as_shown() -> None:
-    space: dict[str, Any] = {"__name__": "graphs_page"}
-    for title, text in _SECTION.findall(GRAPHS.read_text()):
+@pytest.mark.parametrize("page", sorted(_DRAWN))
+def test_every_pattern_runs_and_is_drawn_as_shown(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EAGLERAY_HOME", str(tmp_path))
+    space: dict[str, Any] = {"__name__": f"{page}_page"}
+    for title, text in _SECTION.findall((DOCS / f"{page}.md").read_text()):
         for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-            exec(compile(block, f"docs/graphs.md, {title}", "exec"), space)
+            exec(compile(block, f"docs/{page}.md, {title}", "exec"), space)
             (target,) = re.findall(r"!\[.*?\]\((pictures/.*?\.svg)\)", text)
             assert target == f"pictures/{title.lower().replace(' ', '-')}.svg"
             # `graph.plot().save(...)` draws it anew where this fails.
-            assert (DOCS / target).read_text() == space["g"].plot().svg, f"docs/{target} is not what {title!r} draws"
+            assert (DOCS / target).read_text() == space[_DRAWN[page]].plot().svg, f"docs/{target} is not what it draws"
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
