@@ -15,6 +15,7 @@ import importlib.util
 import inspect
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +25,8 @@ from typing import Any
 
 _OWN = __name__.partition(".")[0]
 _ABSENT = object()
+# Python 3.11 counts the depth of a tree over all threads, so two that parse at once make each other fail.
+_PARSING = threading.Lock()
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 # Attributes of a class that Python makes, or that name the place rather than the content.
 _CLASS_NOISE = {
@@ -98,7 +101,9 @@ def _file_of(name: str) -> Path | None:
 def _imports_of(path: Path, module: str) -> Iterator[str]:
     """Dotted names that a source file imports anywhere in it."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    with _PARSING:
+        parsed = ast.parse(path.read_bytes())
+    for node in ast.walk(parsed):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
