@@ -19,6 +19,7 @@ from ..runtime.settings import Settings
 
 TIMEOUT_S = 30.0
 _RETRY_S = 0.05
+_REPEATED_S = 2 * TIMEOUT_S  # what waited in vain for a first answer is asked once more
 _UNMARKED: Mapping[str, str] = MappingProxyType({})
 _AGAIN = (502, 503)  # nobody there to answer, or gone while doing so
 
@@ -45,7 +46,7 @@ class Client:
     def post(self, route: str, body: Any, *, may_repeat: bool = False) -> Any:
         """The parsed answer; raises the error it stands for: `InputError`, `NotFoundError`, `ServerUnavailable`, ...
 
-        With `may_repeat` it is asked again, for `TIMEOUT_S`, when the service's replica ended before it answered.
+        With `may_repeat` it is asked again, for a minute, when the service's replica ended before it answered.
         """
         content = _json(body)
         status, data = self._repeated(route, content) if may_repeat else self._request("POST", route, content)
@@ -92,7 +93,7 @@ class Client:
             time.sleep(_RETRY_S)
 
     def _repeated(self, route: str, content: bytes) -> tuple[int, bytes]:
-        deadline = time.monotonic() + TIMEOUT_S
+        deadline = time.monotonic() + _REPEATED_S
         marked = {"idempotency-key": uuid.uuid4().hex}  # the proxy asks another replica by itself
         while True:
             try:
