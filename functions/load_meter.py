@@ -13,10 +13,11 @@ MAX_WAIT_US = 60_000_000
 class LoadMeter:
     """Add up with `begin` and `end`, read with `mean`. Times in microseconds of one clock; not for several threads."""
 
-    __slots__ = ("_active", "_changed_us", "_read_us", "_total_us")
+    __slots__ = ("_active", "_born_us", "_changed_us", "_read_us", "_total_us")
 
     def __init__(self, now_us: int) -> None:
         self._active = 0
+        self._born_us = now_us
         self._total_us = 0
         self._changed_us = now_us
         self._read_us = now_us
@@ -31,8 +32,9 @@ class LoadMeter:
         self._advance(now_us)
         self._active += 1
         if arrived_us:
-            # A clock that was set meanwhile must not count as an hour's wait.
-            self._total_us += min(max(0, now_us - arrived_us), MAX_WAIT_US)
+            # Who waited for this process to start was no load of it then: all of them at once, told in its first
+            # moment, would look like many more. A clock that was set meanwhile must not count as an hour's wait.
+            self._total_us += min(max(0, now_us - max(arrived_us, self._born_us)), MAX_WAIT_US)
 
     def end(self, now_us: int) -> None:
         """A request that was begun is answered."""

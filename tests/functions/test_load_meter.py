@@ -35,3 +35,10 @@ def test_clocks_that_jump_do_no_harm():
     meter.begin(2_000, arrived_us=-(10**15))
     meter.end(2_000)
     assert meter.mean(61_002_000) == pytest.approx(60_000_000 / 61_000_000, rel=0.01)
+
+
+def test_who_waited_for_the_process_to_start_counts_from_then_on() -> None:
+    meter = LoadMeter(10_000_000)
+    for _ in range(8):
+        meter.begin(10_100_000, arrived_us=1_000_000)
+    assert meter.mean(10_500_000) == 8.0
