@@ -21,7 +21,7 @@ TIMEOUT_S = 30.0
 _RETRY_S = 0.05
 _REPEATED_S = 2 * TIMEOUT_S  # what waited in vain for a first answer is asked once more
 _UNMARKED: Mapping[str, str] = MappingProxyType({})
-_AGAIN = (502, 503)  # nobody there to answer, or gone while doing so
+_GONE = (500, 502, 503)  # what proxies say when nobody was there to answer, or has gone while doing so
 
 
 class Client:
@@ -102,9 +102,7 @@ class Client:
                 if time.monotonic() > deadline:
                     raise
             else:
-                # A replica's own errors are documents; Serve's proxy has but a line for a replica that is gone.
-                is_gone = status in _AGAIN or (status == 500 and not data.startswith(b"{"))
-                if not is_gone or time.monotonic() > deadline:
+                if not _is_of_no_replica(status, data) or time.monotonic() > deadline:
                     return status, data
             time.sleep(_RETRY_S)
 
@@ -152,6 +150,16 @@ class Client:
         """Closes the idle connections; the client can still be used."""
         while self._idle:
             self._idle.pop().close()
+
+
+def _is_of_no_replica(status: int, data: bytes) -> bool:
+    """True for an error of a proxy's; a replica's own, a full one's too, has the request's id."""
+    if status not in _GONE:
+        return False
+    try:
+        return "request_id" not in orjson.loads(data)
+    except (orjson.JSONDecodeError, TypeError):
+        return True
 
 
 def _json(body: Any) -> bytes:

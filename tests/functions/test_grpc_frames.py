@@ -121,4 +121,8 @@ def test_our_own_files_hold_what_clients_are_told() -> None:
         "arrow_reply": 5,
         "route": 6,
     }
-    assert schema().services == ["eagleray.v1.Functions", "grpc.health.v1.Health"]
+    assert schema().services == [
+        "eagleray.v1.Functions",
+        "grpc.health.v1.Health",
+        "inference.GRPCInferenceService",
+    ]
