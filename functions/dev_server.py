@@ -6,9 +6,10 @@ A file that cannot be loaded leaves what was there before at work, and says so i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import html
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,24 @@ class DevServer:
 def _apps(target: str) -> dict[str, HttpApp]:
     made: dict[str, HttpApp] = {}
     http = HttpOptions(version="dev")
-    for found in servables_of(target):
+    with _without_bytecode():
+        servables = servables_of(target)
+    for found in servables:
         if isinstance(found, Function):
             made[found.spec.name] = function_app(found.callable, found.spec, http)
         else:
             made[found.name] = found.http_app(http)
     return made
+
+
+@contextlib.contextmanager
+def _without_bytecode() -> Iterator[None]:
+    """Compiled files are told from old ones by seconds and size: of two saves within a second they are the first's."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _forget(folder: Path) -> None:

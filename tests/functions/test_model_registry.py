@@ -64,13 +64,14 @@ def test_a_folder_serves_without_mlflow(registry: ModelRegistry, fold: Fold) -> 
 
 @pytest.mark.parametrize("kind", ["xgboost", "lightgbm"])
 def test_plain_mlflow_loads_a_model_of_one_booster(
-    registry: ModelRegistry, tracked: Settings, fold: Fold, kind: str
+    registry: ModelRegistry, tracked: Settings, fold: Fold, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import importlib
 
     import mlflow
 
     model = registry.register(trained(f"plain-{kind}", fold, kind))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracked.tracking)  # MLflow sets it, too, and nobody would take it back
     mlflow.set_tracking_uri(tracked.tracking)
     booster = importlib.import_module(f"mlflow.{kind}").load_model(f"models:/plain-{kind}/1")
     rows = fold.x[:20]

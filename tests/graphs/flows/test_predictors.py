@@ -261,6 +261,7 @@ def test_models_that_mlflow_has_logged(settings: Settings, monkeypatch: pytest.M
     import mlflow
 
     before = mlflow.get_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", settings.tracking)  # MLflow sets it, too, and nobody would take it back
     mlflow.set_tracking_uri(settings.tracking)
     boosted, text = (
         xgboost.XGBClassifier(n_estimators=9, n_jobs=1).fit(FRAME, BINARY),
