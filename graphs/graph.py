@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from .serving.deployment import DeployOptions
     from .serving.endpoint import Endpoint
 
-Way = "Step | Callable[..., Any] | Graph | Sequence[Way]"
-"""One step, or several in order: what `to` takes, and what a branch, a router and parallel steps have inside."""
-
 
 class Graph(KeepingSteps):
     """Steps from a request to its answer.
@@ -301,7 +298,7 @@ class Graph(KeepingSteps):
         return replace(step, routes=tuple((way, self._way(inside, None)) for way, inside in ways.items()))
 
     def _way(self, item: Any, name: str | None, within: tuple[int, ...] = ()) -> tuple[Step, ...]:
-        """The steps that something stands for."""
+        """The steps that something stands for: a step, a function or class, a graph, or several of them in order."""
         if item is self or id(item) in within:
             raise DefinitionError(f"{self.name}: a graph cannot contain itself: a step would come after its own end")
         if isinstance(item, Step):
