@@ -11,7 +11,7 @@ from typing import Any
 from ...runtime.errors import InputError
 from .answer import answering, shape
 from .build import build
-from .event import Batch, Body, Event
+from .event import Batch, Event
 from .features import contributions_async
 from .outside import Outside
 from .ports import Predictor
@@ -47,7 +47,7 @@ class Flow:
         self.feature_names: tuple[str, ...] = tuple(names)
         self._tap = given.tap
         # A request that says when it happened is watched at that time: a replayed day is profiled as that day.
-        self._moment_us: Callable[[Body], int] | None = getattr(reader, "moment_us", None)
+        self._moment_us = None if reader is None else reader.moment_us
         self._rescue = rescue
         self._respond = answering(steps)
         self.chain = build(name, steps, given)
