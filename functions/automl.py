@@ -14,26 +14,26 @@ import polars as pl
 
 from ..runtime.errors import InputError
 from ..runtime.settings import Settings
-from .budget import Budget
-from .ensemble import choose
-from .evaluate import metric as metric_named
 from .evaluation.calibration import METHODS, Method
 from .evaluation.evaluation import Evaluation, check_segments, judge
+from .evaluation.metric import metric as metric_named
 from .evaluation.report import Report, report
 from .evaluation.splits import Split
 from .evaluation.threshold import Capacity, Cost
-from .judging import judged_rows, notes
-from .learner import LEARNERS, Fold, learner
 from .model import Member, Model
 from .model_registry import ModelRegistry
-from .nested import nested, outer_portions
 from .refit import Part, fit_parts
 from .run import Run, Tracker
-from .search import Search, Trial, leaderboard
 from .tracking import tracker
-from .trainer import Pool, Portion
-from .training_table import features_of, prepare
-from .tune import Tuning
+from .training.budget import Budget
+from .training.ensemble import choose
+from .training.judging import judged_rows, notes
+from .training.learner import LEARNERS, Fold, learner
+from .training.nested import nested, outer_portions
+from .training.search import Search, Trial, leaderboard
+from .training.trainer import Pool, Portion
+from .training.training_table import features_of, prepare
+from .training.tune import Tuning
 
 _CLOSING_S = 1.0
 _JUDGING_S, _JUDGING_ROW_S = 0.4, 5e-6  # intervals, calibration, report; for each row that judges
@@ -140,7 +140,7 @@ def fit(
     settings = options.settings or Settings.from_env()
     store = _Store(tracker(settings)) if options.track else None
 
-    from .flaml_search import factory
+    from .training.flaml_search import factory
 
     def search() -> Search:
         made = Search(
@@ -309,6 +309,6 @@ def _ray_pool(fold: Fold, options: AutoMLOptions, settings: Settings, portions: 
     from ..runtime import ray_cluster
 
     ray_cluster.connect(settings)
-    from .ray_trainer import RayPool
+    from .training.ray_trainer import RayPool
 
     return RayPool(fold, learners=options.learners, workers=options.workers, portions=portions)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .feature_names import feature_names, unexplained
-from .lightgbm_model import LightGBMBooster
+from .training.lightgbm_model import LightGBMBooster
 
 Floats = npt.NDArray[np.float64]
 _LINKS = {

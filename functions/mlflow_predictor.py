@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from ..runtime.errors import DefinitionError, InputError
 from .feature_names import feature_names, unexplained
-from .lightgbm_model import LightGBMBooster
 from .lightgbm_predictor import LightGBMPredictor
-from .xgboost_model import XGBoostBooster
+from .training.lightgbm_model import LightGBMBooster
+from .training.xgboost_model import XGBoostBooster
 from .xgboost_predictor import XGBoostPredictor
 
 Floats = npt.NDArray[np.float64]

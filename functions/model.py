@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.errors import InputError, ModelMismatch, ModelNotFound, StorageError
-from .evaluate import Task
 from .evaluation.calibration import Calibration
-from .learner import Booster, learner
+from .evaluation.metric import Task
+from .training.learner import Booster, learner
 
 _FORMAT = 1
 

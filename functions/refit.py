@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from ..runtime.errors import InputError, did_you_mean
-from .learner import Config, Fold, learner
 from .model import Member, Model
+from .training.learner import Config, Fold, learner
 
 
 @dataclass(frozen=True, slots=True)

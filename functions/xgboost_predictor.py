@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .feature_names import feature_names, unexplained
-from .xgboost_model import XGBoostBooster
+from .training.xgboost_model import XGBoostBooster
 
 Floats = npt.NDArray[np.float64]
 _LINKS = {

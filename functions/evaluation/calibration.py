@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...runtime.errors import InputError
-from ..evaluate import log_loss
+from .metric import log_loss
 
 Doubles = npt.NDArray[np.float64]
 Method = Literal["auto", "platt", "isotonic", "none"]

@@ -12,9 +12,9 @@ import orjson
 import polars as pl
 
 from ...runtime.errors import InputError, did_you_mean
-from ..evaluate import Task, measure
 from .calibration import Calibration, Method, Reliability, calibrate, reliability
 from .intervals import RESAMPLES, Estimate, intervals, percentiles
+from .metric import Task, measure
 from .segments import Segment, segments
 from .splits import times_of
 from .threshold import Capacity, Cost, Threshold, choose_threshold

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..evaluate import Task
+from .metric import Task
 
 Doubles = npt.NDArray[np.float64]
 Values = npt.NDArray[np.floating]

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from ...runtime.errors import InputError
-from ..evaluate import Task, roc_auc
+from .metric import Task, roc_auc
 from .splits import Division, Indices, Labels
 
 _SAMPLE = 512

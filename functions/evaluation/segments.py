@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ..evaluate import Task, measure
 from .intervals import Estimate, intervals
+from .metric import Task, measure
 
 Values = npt.NDArray[np.floating]
 

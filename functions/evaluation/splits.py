@@ -12,7 +12,7 @@ import polars as pl
 
 from ...runtime.errors import InputError
 from ...runtime.units import duration_us
-from ..evaluate import Task
+from .metric import Task
 
 Indices = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.floating]

@@ -20,13 +20,15 @@ from .travel import WARMING
 
 Answers = list[Any]
 WARM_UP = "warm-up"
+_SHARED = ("enrich", "predict", "explain")  # one read, one call of a model for the whole batch
 
 
 class Flow:
     """Runs events through the steps; safe to use from several tasks and threads when the steps are.
 
-    `is_async` is True when a step is async; then only `run_async` works. `rescue(error, body)` answers for events that
-    failed, or gives None to let the error stand.
+    `is_async` is True when a step is async; then only `run_async` works. `gathers` is True when a step's cost for many
+    events is little more than for one. `rescue(error, body)` answers for events that failed, or gives None to let the
+    error stand.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Flow:
         self._respond = answering(steps)
         self.chain = build(name, steps, given)
         self.is_async = self.chain.is_async
+        self.gathers = any(step.kind in _SHARED for step in walk(steps))
 
     def run(self, batch: Batch) -> Answers:
         """The answers, one an event: a list where a step made several of it, None where one dropped it.

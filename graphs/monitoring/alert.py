@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ...featurestore.quality.drift import Distance, DriftRule, Measure, Verdict, verdicts
-from ...functions.evaluate import metric as known_metric
+from ...functions.evaluation.metric import metric as known_metric
 from ...runtime.errors import DefinitionError, FeatureNotFound, did_you_mean
 from .quality import Quality
 

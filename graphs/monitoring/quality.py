@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...functions.evaluate import metric
+from ...functions.evaluation.metric import metric
 
 Floats = NDArray[np.float64]
 METRICS = ("average_precision", "roc_auc")

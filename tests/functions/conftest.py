@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from eagleray.functions.learner import Fold
+from eagleray.functions.training.learner import Fold
 from eagleray.runtime import lasting
 from eagleray.runtime.settings import Settings
 

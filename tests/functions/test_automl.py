@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from eagleray.functions.automl import AutoMLOptions, fit
-from eagleray.functions.evaluate import average_precision
+from eagleray.functions.evaluation.metric import average_precision
 from eagleray.functions.evaluation.threshold import Capacity, Cost
 from eagleray.functions.model_registry import ModelRegistry
-from eagleray.functions.search import Trial
+from eagleray.functions.training.search import Trial
 from eagleray.runtime.errors import DefinitionError, InputError
 from eagleray.runtime.settings import Settings
 

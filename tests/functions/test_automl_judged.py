@@ -14,10 +14,10 @@ import pytest
 from eagleray.functions import automl
 from eagleray.functions.automl import AutoMLOptions, fit
 from eagleray.functions.evaluation.threshold import Capacity, Cost
-from eagleray.functions.learner import Fold
 from eagleray.functions.model_registry import ModelRegistry
 from eagleray.functions.tracking import run_store
-from eagleray.functions.trainer import LocalPool, Portion
+from eagleray.functions.training.learner import Fold
+from eagleray.functions.training.trainer import LocalPool, Portion
 from eagleray.runtime.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings(

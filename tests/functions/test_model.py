@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from eagleray.functions.evaluation.calibration import Calibration
-from eagleray.functions.learner import Fold, learner
 from eagleray.functions.model import Member, Model
+from eagleray.functions.training.learner import Fold, learner
 from eagleray.runtime.errors import InputError, ModelMismatch, ModelNotFound, StorageError
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eagleray.functions.learner import Fold, learner
 from eagleray.functions.model import Member, Model
 from eagleray.functions.model_registry import ModelRegistry, ModelUri
+from eagleray.functions.training.learner import Fold, learner
 from eagleray.runtime.errors import InputError, ModelNotFound
 from eagleray.runtime.settings import Settings
 

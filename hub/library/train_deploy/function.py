@@ -34,7 +34,7 @@ def train_deploy(
     model is registered; one that is better goes to `deploy("models:/MODEL/3")` and then becomes the champion. The
     pipeline has one parameter, `budget_s`, the seconds to search.
     """
-    from ....functions.evaluate import metric as known
+    from ....functions.evaluation.metric import metric as known
 
     known(metric)
     here = Settings.from_env()
@@ -77,7 +77,7 @@ def train(table: pl.DataFrame, about: list[str | None], budget_s: float, model: 
 def evaluate(model: Model, table: pl.DataFrame, label: str, metric: str) -> float:
     """The model's measure on these rows, which is also a metric of the run."""
     from ....functions.current_run import log_metric
-    from ....functions.evaluate import metric as named
+    from ....functions.evaluation.metric import metric as named
 
     rows = table.select(model.features).cast(pl.Float64).fill_null(float("nan")).to_numpy()
     found = named(metric).compute(table[label].cast(pl.Float64).to_numpy(), model.predict(rows))
@@ -100,7 +100,7 @@ def evaluate_champion(model: str, table: pl.DataFrame, label: str, metric: str, 
 
 def is_better(score: float, champion: float | None, metric: str) -> bool:
     """Whether the new model takes the champion's place: it must be better, not as good; without a champion it does."""
-    from ....functions.evaluate import metric as named
+    from ....functions.evaluation.metric import metric as named
 
     loss = named(metric).loss
     return champion is None or math.isnan(champion) or loss(score) < loss(champion)

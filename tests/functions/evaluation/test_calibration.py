@@ -10,7 +10,6 @@ from sklearn.calibration import calibration_curve
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from eagleray.functions.evaluate import average_precision, roc_auc
 from eagleray.functions.evaluation.calibration import (
     Calibration,
     blocks,
@@ -20,6 +19,7 @@ from eagleray.functions.evaluation.calibration import (
     reliability,
     reliability_curve,
 )
+from eagleray.functions.evaluation.metric import average_precision, roc_auc
 from eagleray.runtime.errors import InputError
 
 

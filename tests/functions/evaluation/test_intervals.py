@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from eagleray.functions.evaluate import METRICS, Task, roc_auc
 from eagleray.functions.evaluation.intervals import intervals, percentiles, weighted
+from eagleray.functions.evaluation.metric import METRICS, Task, roc_auc
 from eagleray.functions.evaluation.segments import binned, segments
 from eagleray.functions.evaluation.top import card_precisions, precision_at_k
 

@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 import polars as pl
 
-from .evaluate import Metric
+from ..evaluation.metric import Metric
 from .learner import Choice, Config, Domain, LogInteger, LogUniform, Space, Uniform
 
 _PATIENT_ASKS = 5  # a local search may repeat itself a few times before it is taken to be finished

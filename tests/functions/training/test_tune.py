@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from eagleray.functions.budget import Budget
-from eagleray.functions.evaluate import metric
-from eagleray.functions.learner import Fitted, Fold, learner
-from eagleray.functions.search import Search, Trial
-from eagleray.functions.trainer import Bench, Job, LocalPool, Outcome
-from eagleray.functions.tune import Tuning
+from eagleray.functions.evaluation.metric import metric
+from eagleray.functions.training.budget import Budget
+from eagleray.functions.training.learner import Fitted, Fold, learner
+from eagleray.functions.training.search import Search, Trial
+from eagleray.functions.training.trainer import Bench, Job, LocalPool, Outcome
+from eagleray.functions.training.tune import Tuning
 from eagleray.runtime.errors import EaglerayError
 
 METRIC = metric("average_precision")

@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from ..runtime.errors import EaglerayError
+from ...runtime.errors import EaglerayError
+from ..evaluation.metric import Metric
 from .budget import Budget
 from .ensemble import link
-from .evaluate import Metric
 from .learner import Rows
 from .search import Candidate, Search, Trial
 from .trainer import Job, Outcome, Pool

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from .evaluation.evaluation import Judged
-from .evaluation.leakage import telling_alone
-from .evaluation.splits import Split
+from ..evaluation.evaluation import Judged
+from ..evaluation.leakage import telling_alone
+from ..evaluation.splits import Split
 from .learner import Rows
 from .nested import Nested
 from .trainer import Portion

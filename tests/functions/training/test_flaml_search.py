@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from eagleray.functions.flaml_search import factory
-from eagleray.functions.learner import Config
-from eagleray.functions.search import ProposerFactory, draw
+from eagleray.functions.training.flaml_search import factory
+from eagleray.functions.training.learner import Config
+from eagleray.functions.training.search import ProposerFactory, draw
 
 from .test_search import SPACE, START, quality, search_over, trial_of
 
@@ -70,7 +70,7 @@ def test_a_proposer_without_a_known_loss_begins_at_its_start(cfo: ProposerFactor
 
 def test_loading_it_takes_nothing_but_the_searcher() -> None:
     code = (
-        "import sys; from eagleray.functions.flaml_search import factory; factory(); "
+        "import sys; from eagleray.functions.training.flaml_search import factory; factory(); "
         "print(*{'ray', 'mlflow', 'sklearn', 'pandas', 'flaml'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

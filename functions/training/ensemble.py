@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .evaluate import Floats, Metric
+from ..evaluation.metric import Floats, Metric
 from .learner import Rows
 
 _TOLERANCE = 0.01  # of the loss

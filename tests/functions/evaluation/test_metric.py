@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from eagleray.functions.evaluate import (
+from eagleray.functions.evaluation.metric import (
     METRICS,
     average_precision,
     brier,

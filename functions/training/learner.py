@@ -16,8 +16,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..runtime.errors import DefinitionError, did_you_mean
-from .evaluate import Task, metric
+from ...runtime.errors import DefinitionError, did_you_mean
+from ..evaluation.metric import Task, metric
 
 Rows = npt.NDArray[np.float32]
 Config = Mapping[str, float | int]

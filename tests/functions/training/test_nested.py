@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from eagleray.functions.evaluate import average_precision, metric
+from eagleray.functions.evaluation.metric import average_precision, metric
 from eagleray.functions.evaluation.splits import Split
-from eagleray.functions.judging import judged_rows, notes
-from eagleray.functions.learner import learner
-from eagleray.functions.nested import Nested, nested, outer_portions
-from eagleray.functions.search import Search
-from eagleray.functions.trainer import Bench, Job, LocalPool
-from eagleray.functions.training_table import Prepared, prepare
+from eagleray.functions.training.judging import judged_rows, notes
+from eagleray.functions.training.learner import learner
+from eagleray.functions.training.nested import Nested, nested, outer_portions
+from eagleray.functions.training.search import Search
+from eagleray.functions.training.trainer import Bench, Job, LocalPool
+from eagleray.functions.training.training_table import Prepared, prepare
 from eagleray.runtime.errors import InputError
 
 FEATURES = ("a", "b", "c", "d")

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eagleray.functions.ensemble import link
-from eagleray.functions.evaluate import average_precision, rmse
-from eagleray.functions.learner import LEARNERS, Fold, Learner, Patience, learner
-from eagleray.functions.search import draw
+from eagleray.functions.evaluation.metric import average_precision, rmse
+from eagleray.functions.training.ensemble import link
+from eagleray.functions.training.learner import LEARNERS, Fold, Learner, Patience, learner
+from eagleray.functions.training.search import draw
 from eagleray.runtime.errors import DefinitionError
 
 QUICK = 60.0

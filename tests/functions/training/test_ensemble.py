@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from eagleray.functions.ensemble import choose, link
-from eagleray.functions.evaluate import metric
+from eagleray.functions.evaluation.metric import metric
+from eagleray.functions.training.ensemble import choose, link
 
 RMSE = metric("rmse")
 LABELS = np.array([1.0, 2.0, 3.0, 4.0], dtype=np.float32)

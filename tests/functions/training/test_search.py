@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from eagleray.functions.evaluate import metric
-from eagleray.functions.learner import Choice, Config, LogInteger, LogUniform, Space, Uniform
-from eagleray.functions.search import Candidate, Proposer, Search, Trial, draw, leaderboard
+from eagleray.functions.evaluation.metric import metric
+from eagleray.functions.training.learner import Choice, Config, LogInteger, LogUniform, Space, Uniform
+from eagleray.functions.training.search import Candidate, Proposer, Search, Trial, draw, leaderboard
 
 SPACE: Space = {
     "rate": LogUniform(0.01, 1.0),

@@ -15,8 +15,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from ..runtime.errors import ServerUnavailable
-from .evaluate import Task
+from ...runtime.errors import ServerUnavailable
+from ..evaluation.metric import Task
 from .learner import Fold
 from .trainer import Bench, Job, Outcome, Portion
 

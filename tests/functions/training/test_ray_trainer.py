@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from eagleray.functions.learner import Fold, learner
-from eagleray.functions.ray_trainer import RayPool, TrainerActor
-from eagleray.functions.trainer import Job, Outcome
+from eagleray.functions.training.learner import Fold, learner
+from eagleray.functions.training.ray_trainer import RayPool, TrainerActor
+from eagleray.functions.training.trainer import Job, Outcome
 from eagleray.runtime.settings import Settings
 
 CONFIG = learner("xgboost").starts(1600)[0]

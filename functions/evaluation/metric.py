@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..runtime.errors import InputError, did_you_mean
+from ...runtime.errors import InputError, did_you_mean
 
 Task = Literal["classification", "regression"]
 Floats = npt.NDArray[np.floating]

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from ..runtime.errors import InputError, did_you_mean
-from .evaluate import Task, metric
-from .evaluation.leakage import check_label_copies, check_row_copies
-from .evaluation.splits import Indices, Split, divide
+from ...runtime.errors import InputError, did_you_mean
+from ..evaluation.leakage import check_label_copies, check_row_copies
+from ..evaluation.metric import Task, metric
+from ..evaluation.splits import Indices, Split, divide
 from .learner import Fold, Rows
 from .trainer import Portion
 

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ..runtime.errors import InputError
+from ...runtime.errors import InputError
+from ..evaluation.metric import Metric
+from ..evaluation.splits import Split, divide, folds
 from .budget import Budget
 from .ensemble import choose
-from .evaluate import Metric
-from .evaluation.splits import Split, divide, folds
 from .learner import Rows
 from .search import Search
 from .trainer import Pool, Portion

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from eagleray.functions.evaluation.splits import Split
-from eagleray.functions.learner import Fold
-from eagleray.functions.training_table import Prepared, features_of, prepare
+from eagleray.functions.training.learner import Fold
+from eagleray.functions.training.training_table import Prepared, features_of, prepare
 from eagleray.runtime.errors import InputError
 
 FEATURES = ("a", "b", "c", "d", "night")

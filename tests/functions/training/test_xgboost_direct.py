@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xgboost
 
-from eagleray.functions.xgboost_direct import direct
+from eagleray.functions.training.xgboost_direct import direct
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(500, 4)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Training: learners, the search over their settings, the workers that do it."""
