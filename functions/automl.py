@@ -2,104 +2,39 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-import orjson
 import polars as pl
 
 from ..runtime.errors import InputError
 from ..runtime.settings import Settings
-from .evaluation.calibration import METHODS, Method
-from .evaluation.evaluation import Evaluation, check_segments, judge
+from .automl_options import DEFAULTS, AutoMLOptions, check_options
+from .automl_run import AutoMLRun, RunStore
+from .evaluation.evaluation import check_segments, judge
 from .evaluation.metric import metric as metric_named
-from .evaluation.report import Report, report
 from .evaluation.splits import Split
-from .evaluation.threshold import Capacity, Cost
+from .evaluation.threshold import Capacity
 from .model import Member, Model
-from .model_registry import ModelRegistry
 from .refit import Part, fit_parts
-from .run import Run, Tracker
 from .tracking import tracker
 from .training.budget import Budget
 from .training.ensemble import choose
 from .training.judging import judged_rows, notes
-from .training.learner import LEARNERS, Fold, learner
+from .training.learner import Fold, learner
 from .training.nested import nested, outer_portions
-from .training.search import Search, Trial, leaderboard
+from .training.search import Search, leaderboard
 from .training.trainer import Pool, Portion
 from .training.training_table import features_of, prepare
 from .training.tune import Tuning
 
+__all__ = ["AutoMLOptions", "AutoMLRun", "fit", "refit"]
+
 _CLOSING_S = 1.0
 _JUDGING_S, _JUDGING_ROW_S = 0.4, 5e-6  # intervals, calibration, report; for each row that judges
 _NESTED_SHARE = 0.3  # of the budget, where the table is small
-
-
-@dataclass(frozen=True, slots=True)
-class AutoMLOptions:
-    """What can be set beside label, metric, budget and time column.
-
-    `ignore`: columns that are no features (keys, texts). `validation_column`: a Boolean column that is true
-    where a row judges, false where it teaches, null where it is left out. `validation_gap` ("7d"): so long before the
-    judged rows nothing teaches. `test_fraction` of the rows (the latest ones, with a time column) are held out of the
-    search to judge its result. `folds`: nested cross-validation with so many, 0 for none; None for 5 where
-    a table of less than 1,000 rows has neither a validation column nor a test fraction, and some 5 s are given.
-    `calibration`: "auto", "platt", "isotonic" or "none". `threshold`: `Cost(...)` or `Capacity(...)`. `segments`:
-    columns, features or not, by whose values the measures are told. `workers`: None for one a CPU of
-    the cluster. `ensemble_size`: up to so many boosters are averaged where that judges as well as the best
-    alone; 1 for the fastest predictions. `model_name`: empty for the label's name. `attachments`: bytes that
-    travel with the model, by file name. `on_trial` is called with each finished trial. `track` False keeps
-    everything in this process.
-    """
-
-    learners: Sequence[str] = tuple(LEARNERS)
-    ignore: Sequence[str] = ()
-    validation_fraction: float = 0.2
-    validation_column: str | None = None
-    validation_gap: str | timedelta = ""
-    test_fraction: float = 0.0
-    folds: int | None = None
-    calibration: Method = "auto"
-    threshold: Cost | Capacity | None = None
-    segments: Sequence[str] = ()
-    ensemble_size: int = 3
-    workers: int | None = None
-    seed: int = 0
-    experiment: str = "automl"
-    model_name: str = ""
-    feature_vector: str = ""
-    attachments: Mapping[str, bytes] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    track: bool = True
-    settings: Settings | None = None
-    on_trial: Callable[[Trial], None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AutoMLRun:
-    """A finished search: the model (registered when tracked), every trial, and what the model came to.
-
-    `recipe` is what the model was made of, for `refit`. `metrics` are those of `evaluation`: of models that were not
-    fitted on the judged rows; the model itself is fitted on all rows.
-    """
-
-    model: Model
-    recipe: tuple[Part, ...]
-    leaderboard: pl.DataFrame = field(repr=False)
-    metrics: Mapping[str, float]
-    run_id: str
-    seconds: float
-    evaluation: Evaluation = field(repr=False)
-    about: Mapping[str, str | float] = field(default_factory=dict, repr=False)
-
-    def report(self) -> Report:
-        """The evaluation as one HTML page with plots, for a notebook or `.save(path)`; the tracked run has it, too."""
-        return report(self.evaluation, title=f"Model {self.model.name}", about=self.about)
 
 
 def fit(
@@ -110,7 +45,7 @@ def fit(
     budget_s: float = 60.0,
     time_column: str | None = None,
     groups: str | None = None,
-    options: AutoMLOptions = AutoMLOptions(),
+    options: AutoMLOptions = DEFAULTS,
 ) -> AutoMLRun:
     """Searches learners and their settings for `budget_s` seconds, with the workers' start, final fit and evaluation.
 
@@ -121,7 +56,7 @@ def fit(
     the label, `ServerUnavailable` where Ray or MLflow cannot be reached.
     """
     began = time.monotonic()
-    _check(budget_s, options)
+    check_options(budget_s, options)
     check_segments(table, options.segments)
     learners = {name: learner(name) for name in options.learners}
     judged_by = metric_named(metric)
@@ -138,7 +73,7 @@ def fit(
     fold, main = prepared.fold, prepared.portion()
     outer = outer_portions(table, prepared, split, options.folds)
     settings = options.settings or Settings.from_env()
-    store = _Store(tracker(settings)) if options.track else None
+    store = RunStore(tracker(settings)) if options.track else None
 
     from .training.flaml_search import factory
 
@@ -243,60 +178,6 @@ def refit(run: AutoMLRun, table: pl.DataFrame, *, seed: int = 0) -> Model:
     Raises `InputError` for a table that lacks a column.
     """
     return fit_parts(run.recipe, run.model, table, seed=seed)
-
-
-class _Store:
-    """The tracker, made ready in a thread while the search runs: importing MLflow takes seconds."""
-
-    def __init__(self, made: Tracker) -> None:
-        self._tracker = made
-        self._problem: BaseException | None = None
-        self._thread = threading.Thread(target=self._warm_up, name="eagleray-tracker", daemon=True)
-        self._thread.start()
-
-    def _warm_up(self) -> None:
-        try:
-            self._tracker.warm_up()
-        except BaseException as problem:  # noqa: BLE001 - raised again by `write`, in the caller's thread
-            self._problem = problem
-
-    def write(self, found: AutoMLRun, *, options: AutoMLOptions) -> Model:
-        """Logs the run and registers the model; the model with its version and run."""
-        self._thread.join()
-        if self._problem is not None:
-            raise self._problem
-        known = {name: value for name, value in found.metrics.items() if np.isfinite(value)}
-        run = self._tracker.log(
-            Run(
-                experiment=options.experiment,
-                name=found.model.name,
-                params=found.about,
-                metrics={**known, "trials": float(found.leaderboard.height)},
-                tags=options.tags,
-                artifacts={
-                    "leaderboard.csv": found.leaderboard.write_csv().encode(),
-                    "evaluation.json": orjson.dumps(found.evaluation.to_dict(), option=orjson.OPT_INDENT_2),
-                    "report.html": found.report().html.encode(),
-                },
-            )
-        )
-        registry = ModelRegistry(options.settings or Settings.from_env(), store=self._tracker)
-        return registry.register(found.model, run_id=run.id)
-
-
-def _check(budget_s: float, options: AutoMLOptions) -> None:
-    if not budget_s > 0:
-        raise InputError(f"budget_s is {budget_s}: give the seconds to search, above zero")
-    if not options.learners:
-        raise InputError(f"options.learners is empty: name some of {', '.join(LEARNERS)}")
-    if options.workers is not None and options.workers < 1:
-        raise InputError(f"options.workers is {options.workers}: give at least 1, or None for one a CPU")
-    if options.ensemble_size < 1:
-        raise InputError(f"options.ensemble_size is {options.ensemble_size}: give at least 1")
-    if options.calibration not in METHODS:
-        raise InputError(f"no calibration {options.calibration!r}: {', '.join(map(repr, METHODS))}")
-    if options.folds and (options.validation_column or options.test_fraction):
-        raise InputError("folds go neither with validation_column nor with test_fraction: hold rows out in one way")
 
 
 def _aside(table: pl.DataFrame, options: AutoMLOptions) -> tuple[str, ...]:

@@ -1,0 +1,73 @@
+"""What can be set of a search beside label, metric, budget and time column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from ..runtime.errors import InputError
+from ..runtime.settings import Settings
+from .evaluation.calibration import METHODS, Method
+from .evaluation.threshold import Capacity, Cost
+from .training.learner import LEARNERS
+from .training.search import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class AutoMLOptions:
+    """What can be set beside label, metric, budget and time column.
+
+    `ignore`: columns that are no features (keys, texts). `validation_column`: a Boolean column that is true
+    where a row judges, false where it teaches, null where it is left out. `validation_gap` ("7d"): so long before the
+    judged rows nothing teaches. `test_fraction` of the rows (the latest ones, with a time column) are held out of the
+    search to judge its result. `folds`: nested cross-validation with so many, 0 for none; None for 5 where
+    a table of less than 1,000 rows has neither a validation column nor a test fraction, and some 5 s are given.
+    `calibration`: "auto", "platt", "isotonic" or "none". `threshold`: `Cost(...)` or `Capacity(...)`. `segments`:
+    columns, features or not, by whose values the measures are told. `workers`: None for one a CPU of
+    the cluster. `ensemble_size`: up to so many boosters are averaged where that judges as well as the best
+    alone; 1 for the fastest predictions. `model_name`: empty for the label's name. `attachments`: bytes that
+    travel with the model, by file name. `on_trial` is called with each finished trial. `track` False keeps
+    everything in this process.
+    """
+
+    learners: Sequence[str] = tuple(LEARNERS)
+    ignore: Sequence[str] = ()
+    validation_fraction: float = 0.2
+    validation_column: str | None = None
+    validation_gap: str | timedelta = ""
+    test_fraction: float = 0.0
+    folds: int | None = None
+    calibration: Method = "auto"
+    threshold: Cost | Capacity | None = None
+    segments: Sequence[str] = ()
+    ensemble_size: int = 3
+    workers: int | None = None
+    seed: int = 0
+    experiment: str = "automl"
+    model_name: str = ""
+    feature_vector: str = ""
+    attachments: Mapping[str, bytes] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    track: bool = True
+    settings: Settings | None = None
+    on_trial: Callable[[Trial], None] | None = None
+
+
+DEFAULTS = AutoMLOptions()
+
+
+def check_options(budget_s: float, options: AutoMLOptions) -> None:
+    """Raises `InputError` for what cannot be."""
+    if not budget_s > 0:
+        raise InputError(f"budget_s is {budget_s}: give the seconds to search, above zero")
+    if not options.learners:
+        raise InputError(f"options.learners is empty: name some of {', '.join(LEARNERS)}")
+    if options.workers is not None and options.workers < 1:
+        raise InputError(f"options.workers is {options.workers}: give at least 1, or None for one a CPU")
+    if options.ensemble_size < 1:
+        raise InputError(f"options.ensemble_size is {options.ensemble_size}: give at least 1")
+    if options.calibration not in METHODS:
+        raise InputError(f"no calibration {options.calibration!r}: {', '.join(map(repr, METHODS))}")
+    if options.folds and (options.validation_column or options.test_fraction):
+        raise InputError("folds go neither with validation_column nor with test_fraction: hold rows out in one way")
