@@ -9,6 +9,7 @@ from typing import TypeVar
 import polars as pl
 
 from ...runtime.errors import DefinitionError
+from ...runtime.units import duration_us
 from .schema import check_schema
 
 Transform = Callable[[pl.DataFrame], pl.DataFrame]
@@ -21,11 +22,12 @@ class FeatureRef:
 
     set_name: str
     feature: str
+    alias: str = ""
 
     @property
     def column(self) -> str:
         """The column it becomes: free of the characters that model libraries refuse."""
-        return f"{self.set_name}__{self.feature}"
+        return self.alias or f"{self.set_name}__{self.feature}"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,10 @@ class FeatureVector:
 
     `request` gives the types of columns that come with the request (or stand beside the label) and become
     features themselves. `event_time` names the column that says when: required offline; online the clock is
-    asked when it is None. A share `log_sample` of what is read online is kept for `store.audit`.
+    asked when it is None. `label` is a column that stands beside the labels' keys, or `SET:FEATURE`: then a training
+    set has it as FEATURE, so long after each row's moment as `label_after` says ("7d": a window looks ahead), the
+    newest value that is known without it; null while that moment has not come. A share `log_sample` of what is read
+    online is kept for `store.audit`.
     `@vector.on_demand` adds features computed from the request and those read.
     """
 
@@ -43,6 +48,7 @@ class FeatureVector:
     request: Mapping[str, str] = field(default_factory=dict)
     event_time: str | None = None
     label: str | None = None
+    label_after: str | None = None
     log_sample: float = 0.0
     _on_demand: list[tuple[Transform, tuple[str, ...]]] = field(
         default_factory=list, init=False, repr=False, compare=False
@@ -59,6 +65,7 @@ class FeatureVector:
         for text in self.features:
             if self.features.count(text) > 1:
                 raise DefinitionError(f"{self.name}: {text!r} is named twice; drop one")
+        self._check_label()
         if self.event_time in self.request:
             raise DefinitionError(f"{self.name}: event_time {self.event_time!r} is no feature; drop it from request")
 
@@ -76,6 +83,20 @@ class FeatureVector:
             return function
 
         return attach
+
+    @property
+    def label_ref(self) -> FeatureRef | None:
+        """The label where it is a feature of some set."""
+        if self.label is None or ":" not in self.label:
+            return None
+        ref = self._parse(self.label)
+        return FeatureRef(ref.set_name, ref.feature, alias=ref.feature)
+
+    @property
+    def label_column(self) -> str | None:
+        """The label's column in a training set."""
+        ref = self.label_ref
+        return self.label if ref is None else ref.column
 
     def refs(self) -> tuple[FeatureRef, ...]:
         """The features, parsed, in order; a `*` is not yet spelled out."""
@@ -101,6 +122,20 @@ class FeatureVector:
             if not isinstance(made, pl.DataFrame) or made.height != frame.height or column not in made.columns:
                 raise DefinitionError(f"{self.name}: the on-demand function must keep every row and add {column!r}")
         return made
+
+    def _check_label(self) -> None:
+        if self.label_after is not None:
+            duration_us(self.label_after)
+        if self.label_ref is None:
+            if self.label_after is not None:
+                raise DefinitionError(f"{self.name}: label_after is for a label of a set; write label='SET:FEATURE'")
+            return
+        if self.label in self.features and self.label_after is None:
+            raise DefinitionError(f"{self.name}: {self.label!r} is the label, so it is no feature; drop it from them")
+        if self.label_column in self.request:
+            raise DefinitionError(
+                f"{self.name}: the label's column {self.label_column!r} is in the request, too; rename that one"
+            )
 
     def _parse(self, text: str) -> FeatureRef:
         set_name, colon, feature = text.partition(":")

@@ -43,7 +43,8 @@ def build(
         asked = questions(spine, str(vector.event_time), as_of)
         columns |= set_columns(item, asked, partial(offline.read, upto=cuts[item.applied.label].offsets))
     names, frame = assembled(vector, labels, spine=spine, columns=columns, wanted=wanted)
-    return TrainingSet(Local(frame), names, {label: cut.version for label, cut in cuts.items()})
+    pins = {label: cut.version for label, cut in cuts.items()}
+    return TrainingSet(Local(frame), names, pins, vector.label_column)
 
 
 def check_as_of(as_of: str) -> None:
@@ -68,10 +69,17 @@ def assembled(
 ) -> tuple[tuple[str, ...], pl.DataFrame]:
     """The features' names, and the labels with the request's, the sets' and the on-demand features beside them."""
     request = spine.select(*vector.request, str(vector.event_time))
-    ordered = [columns[ref.column].alias(ref.column) for item in wanted for ref in item.refs]
+    ordered = [columns[ref.column].alias(ref.column) for item in wanted if not item.ahead for ref in item.refs]
     completed = vector.completed(request.with_columns(ordered))
-    names = (*vector.request, *(made.name for made in ordered), *vector.on_demand_columns)
-    return names, labels.with_columns(completed.select(names).get_columns())
+    names = feature_names(vector, wanted)
+    label = [columns[ref.column].alias(ref.column) for item in wanted if item.ahead for ref in item.refs]
+    return names, labels.with_columns(completed.select(names).get_columns() + label)
+
+
+def feature_names(vector: FeatureVector, wanted: Sequence[Wanted]) -> tuple[str, ...]:
+    """The columns that are features, in order."""
+    read = (ref.column for item in wanted if not item.ahead for ref in item.refs)
+    return (*vector.request, *read, *vector.on_demand_columns)
 
 
 def spine_of(vector: FeatureVector, labels: pl.DataFrame, wanted: Sequence[Wanted]) -> pl.DataFrame:
@@ -81,7 +89,12 @@ def spine_of(vector: FeatureVector, labels: pl.DataFrame, wanted: Sequence[Wante
     schema: dict[str, str] = {vector.event_time: "timestamp", **vector.request}
     for item in wanted:
         schema |= {entity.name: entity.dtype for entity in item.applied.entities}
-    if vector.label is not None and vector.label not in labels.columns:
+    if vector.label_ref is not None and vector.label_column in labels.columns:
+        raise InputError(
+            f"{vector.name}: the label {vector.label!r} is read from its set, and a column {vector.label_column!r} "
+            "stands beside the keys: rename or drop it"
+        )
+    if vector.label is not None and vector.label_ref is None and vector.label not in labels.columns:
         raise InputError(f"{vector.name}: no label column {vector.label!r}{did_you_mean(vector.label, labels.columns)}")
     spine = conform(labels, schema, owner=f"{vector.name} labels")
     if spine[vector.event_time].null_count():

@@ -17,7 +17,7 @@ from ...runtime.errors import InputError
 from ...runtime.settings import Settings
 from ..definitions.catalog import AppliedSet
 from ..definitions.feature_vector import FeatureVector
-from ..definitions.wanted import resolve
+from ..definitions.wanted import resolve, resolve_label
 from ..events.log import EventLog
 from ..online.online import OnlineStore
 from ..online.requests import moment_us
@@ -27,7 +27,7 @@ from .erase import Eraser, named
 from .erasure import Erasure, ErasureBook
 from .label_join import AsOf, build, check_as_of
 from .offline import Compacted, OfflineStore
-from .pins import PinBook, pinned_set
+from .pins import Cut, PinBook, pinned_set
 from .training_set import TrainingSet
 
 if TYPE_CHECKING:
@@ -62,12 +62,21 @@ class Past:
         """The labels with the vector's features; from the active versions as they are, or as the pins say."""
         check_as_of(as_of)
         book = PinBook(self.catalog, self.offline)
-        if pins is None:
-            wanted = resolve(vector, self.active)
-            cuts = {item.applied.label: book.taken(item.applied) for item in wanted}
-        else:
-            wanted = resolve(vector, lambda name: pinned_set(name, pins, self.versions))
-            cuts = {item.applied.label: book.found(item.applied, pins[item.applied.label]) for item in wanted}
+        cuts: dict[str, Cut] = {}
+
+        def active(name: str) -> AppliedSet:
+            return self.active(name) if pins is None else pinned_set(name, pins, self.versions)
+
+        def cut(applied: AppliedSet) -> Cut:
+            if applied.label not in cuts:
+                pinned = None if pins is None else pins[applied.label]
+                cuts[applied.label] = book.taken(applied) if pinned is None else book.found(applied, pinned)
+            return cuts[applied.label]
+
+        wanted = resolve(vector, active)
+        wanted += resolve_label(vector, active, lambda applied: self._newest_us(applied, cut(applied)))
+        for item in wanted:
+            cut(item.applied)
         if chosen(engine, labels, wanted=wanted, cuts=cuts) == "local" and isinstance(labels, pl.DataFrame):
             return build(vector, labels, wanted=wanted, offline=self.offline, cuts=cuts, as_of=as_of)
         from ...runtime import ray_cluster
@@ -75,6 +84,12 @@ class Past:
 
         ray_cluster.connect(self.settings)
         return build_on_ray(vector, labels, wanted=wanted, offline=self.offline, cuts=cuts, as_of=as_of)
+
+    def _newest_us(self, applied: AppliedSet, cut: Cut) -> int:
+        """The moment of the set's newest event, -1 where it has none."""
+        moments = self.offline.read(applied.full_name, [applied.timestamp], upto=cut.offsets)
+        newest = applied.typed(moments)[applied.timestamp].dt.epoch("us").max()
+        return newest if isinstance(newest, int) else -1
 
     def compact(self, name: str) -> Compacted:
         """Merges the files of every version of a feature set; training sets pinned to it stay as they are."""

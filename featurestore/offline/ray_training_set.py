@@ -22,7 +22,7 @@ from ...runtime.ray_tasks import travelling
 from ..definitions.feature_vector import FeatureVector
 from ..definitions.wanted import Wanted
 from .engine_choice import Labels
-from .label_join import AsOf, assembled, questions, spine_of
+from .label_join import AsOf, assembled, feature_names, questions, spine_of
 from .offline import APPLIED, OFFSET, PARTITION, OfflineStore
 from .offline import wanted as wanted_rows
 from .pins import Cut
@@ -87,8 +87,8 @@ def build_on_ray(
         raise StorageError(
             f"{vector.name}: label rows were lost on the way; report this with `eagleray doctor`'s output"
         )
-    names = (*vector.request, *(ref.column for item in wanted for ref in item.refs), *vector.on_demand_columns)
-    return TrainingSet(RayTable(tuple(blocks)), names, {label: cut.version for label, cut in cuts.items()})
+    pins = {label: cut.version for label, cut in cuts.items()}
+    return TrainingSet(RayTable(tuple(blocks)), feature_names(vector, wanted), pins, vector.label_column)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ..definitions.catalog import AppliedSet
-from ..definitions.wanted import Wanted
+from ..definitions.wanted import Ahead, Wanted
 from ..state.columns import series
 from ..state.event_order import event_order
 from ..state.fields import Int64s
@@ -56,14 +56,34 @@ def oldest_read(item: Wanted, first_us: int) -> tuple[str, int] | None:
     windowed = [feature for feature in item.applied.layout.windowed if feature.name in names]
     latest = any(name in names for name, _ in item.applied.layout.plain)
     # Windows alone need no event older than the earliest window; a latest value may be of any age.
-    if latest and item.applied.ttl_us is None:
+    if latest and item.ttl_us is None:
         return None
     reaches_us = [feature.window.length_us + feature.window.granularity_us for feature in windowed]
-    return item.applied.timestamp, first_us - max([*reaches_us, item.applied.ttl_us or 0])
+    return item.applied.timestamp, first_us - max([*reaches_us, item.ttl_us or 0])
 
 
 def set_columns(item: Wanted, asked: Questions, read: Read) -> dict[str, pl.Series]:
     """The wanted features of one set, named as in a training set; one entry a question, none is lost."""
+    if item.ahead is None:
+        return _columns(item, asked, read)
+    # What became of a row is known later than its features: as of no clock but the label's own.
+    q_us = _asked_us(item.ahead, asked.q_us)
+    unknown = pl.Series(q_us > item.ahead.until_us)
+    made = _columns(item, Questions(asked.frame, q_us), read)
+    return made if item.ahead.after_us is None else {name: _nulled(one, unknown) for name, one in made.items()}
+
+
+def _asked_us(ahead: Ahead, q_us: Int64s) -> Int64s:
+    if ahead.after_us is None:
+        return np.full(len(q_us), ahead.until_us + 1, dtype=np.int64)
+    return q_us + ahead.after_us
+
+
+def _nulled(column: pl.Series, where: pl.Series) -> pl.Series:
+    return pl.select(pl.when(~where).then(column).alias(column.name)).to_series()
+
+
+def _columns(item: Wanted, asked: Questions, read: Read) -> dict[str, pl.Series]:
     applied, names = item.applied, {ref.feature: ref.column for ref in item.refs}
     windowed = [feature for feature in applied.layout.windowed if feature.name in names]
     plain = [name for name, _ in applied.layout.plain if name in names]
@@ -87,7 +107,7 @@ def set_columns(item: Wanted, asked: Questions, read: Read) -> dict[str, pl.Seri
     values = windowed_values(past, spine, windowed, over=None if sight is None else sight.over)
     made = {names[name]: series(column, applied.feature_types[name]) for name, column in values.items()}
     if plain:
-        rows = latest_rows(past, spine, applied.ttl_us, seen=None if sight is None else sight.newest)
+        rows = latest_rows(past, spine, item.ttl_us, seen=None if sight is None else sight.newest)
         latest = past.frame
         if slim:
             latest, rows = _fetched(

@@ -47,13 +47,15 @@ class Local:
 class TrainingSet:
     """The labels, every row and in their order, with the vector's features beside them.
 
-    `pins` names each feature set version and the version of its offline table that was read. A set that was joined
+    `pins` names each feature set version and the version of its offline table that was read, `label` the column that
+    the vector calls its label. A set that was joined
     on Ray stays there, in its object store and on its disks, until a form in memory is asked for.
     """
 
     table: Table
     feature_names: tuple[str, ...]
     pins: dict[str, int]
+    label: str | None = None
 
     @property
     def frame(self) -> pl.DataFrame:
