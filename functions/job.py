@@ -20,9 +20,9 @@ ENDED = {"SUCCEEDED", "FAILED", "STOPPED"}
 POLL_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: `Job[int](id)` notes its parameter in the object
 class Job(Generic[R]):
-    """A job by its id, which is all that another process needs: `Job(id)`."""
+    """A job by its id, which is all that another process needs: `Job(id)`, for a type checker `Job[int](id)`."""
 
     id: str
     settings: Settings = field(default_factory=Settings.from_env, repr=False)

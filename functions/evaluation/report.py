@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...runtime.errors import StorageError
+from ...runtime.text_file import write_text
 from .calibration import reliability_curve
 from .charts import Line, bar_chart, histogram, line_chart
 from .evaluation import SOURCES, Evaluation
@@ -41,12 +41,7 @@ class Report:
 
     def save(self, path: str | Path) -> Path:
         """Writes the page as a file; raises `StorageError`."""
-        place = Path(path)
-        try:
-            place.write_text(self.html, encoding="utf-8")
-        except OSError as problem:
-            raise StorageError(f"cannot write the report to {place}: {problem.strerror or problem}") from problem
-        return place
+        return write_text(path, self.html)
 
     def _repr_html_(self) -> str:
         # A frame of its own, so that the page's style stays inside it.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from ...runtime.errors import StorageError
+from ...runtime.text_file import write_text
 from .diagram import Box, Diagram
 from .layers import Point, Size, layout
 
@@ -40,12 +40,7 @@ class Picture:
 
     def save(self, path: str | Path) -> Path:
         """Writes the picture as a .svg file; raises `StorageError`."""
-        target = Path(path)
-        try:
-            target.write_text(self.svg, encoding="utf-8")
-        except OSError as error:
-            raise StorageError(f"cannot write {target} ({error.strerror}): choose another place") from None
-        return target
+        return write_text(path, self.svg)
 
     def _repr_svg_(self) -> str:
         return self.svg

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from eagleray.functions.job import Job
 from eagleray.runtime import lasting
 from eagleray.runtime.settings import Settings
 
@@ -113,6 +114,12 @@ def contents(root: Path) -> Iterator[tuple[Path, bytes]]:
         if path.is_file() and not path.is_symlink():
             with contextlib.suppress(FileNotFoundError):
                 yield path, path.read_bytes()
+
+
+def test_a_job_may_say_what_its_result_is(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    job = Job[int]("j-1", settings=settings)
+    assert (job.id, job) == ("j-1", Job("j-1", settings=settings))
 
 
 def test_without_a_ray_that_stays_the_cure_is_named(tmp_path: Path, script: str) -> None:
