@@ -65,7 +65,7 @@ def fit(
         options.validation_gap, options.test_fraction,
     )  # fmt: skip
     features = features_of(table, label=label, split=split, ignore=_aside(table, options))
-    prepared = prepare(table, features, label=label, metric_name=metric, split=split)
+    prepared = prepare(table, features, label=label, metric_name=metric, split=split, trusted=options.trusted)
     if options.threshold is not None and prepared.fold.task != "classification":
         raise InputError("a threshold is for classes: leave options.threshold out, or give a metric of classification")
     if isinstance(options.threshold, Capacity) and (time_column is None or not table[time_column].dtype.is_temporal()):

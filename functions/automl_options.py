@@ -18,7 +18,8 @@ from .training.search import Trial
 class AutoMLOptions:
     """What can be set beside label, metric, budget and time column.
 
-    `ignore`: columns that are no features (keys, texts). `validation_column`: a Boolean column that is true
+    `ignore`: columns that are no features (keys, texts). `trusted`: features that may tell the label alone, or hold
+    times after the row's own, for they are known in time. `validation_column`: a Boolean column that is true
     where a row judges, false where it teaches, null where it is left out. `validation_gap` ("7d"): so long before the
     judged rows nothing teaches. `test_fraction` of the rows (the latest ones, with a time column) are held out of the
     search to judge its result. `folds`: nested cross-validation with so many, 0 for none; None for 5 where
@@ -33,6 +34,7 @@ class AutoMLOptions:
 
     learners: Sequence[str] = tuple(LEARNERS)
     ignore: Sequence[str] = ()
+    trusted: Sequence[str] = ()
     validation_fraction: float = 0.2
     validation_column: str | None = None
     validation_gap: str | timedelta = ""
@@ -59,8 +61,11 @@ DEFAULTS = AutoMLOptions()
 
 def check_options(budget_s: float, options: AutoMLOptions) -> None:
     """Raises `InputError` for what cannot be."""
-    if not budget_s > 0:
-        raise InputError(f"budget_s is {budget_s}: give the seconds to search, above zero")
+    if not isinstance(budget_s, int | float) or not 0 < budget_s < float("inf"):
+        raise InputError(f"budget_s is {budget_s!r}: give the seconds to search, above zero")
+    for name in ("learners", "ignore", "trusted", "segments"):
+        if isinstance(given := getattr(options, name), str):
+            raise InputError(f"options.{name} is the text {given!r}: give a list of names, [{given!r}]")
     if not options.learners:
         raise InputError(f"options.learners is empty: name some of {', '.join(LEARNERS)}")
     if options.workers is not None and options.workers < 1:

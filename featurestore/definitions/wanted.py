@@ -65,5 +65,9 @@ def resolve_label(
         raise DefinitionError(
             f"{vector.name}: the label {vector.label!r} is a window; say how long after a row it ends: label_after='7d'"
         )
+    if vector.label_after is None and f"{ref.set_name}:*" in vector.features:
+        raise DefinitionError(
+            f"{vector.name}: '{ref.set_name}:*' reads the label {vector.label!r}, too; name the features one by one"
+        )
     after_us = None if vector.label_after is None else duration_us(vector.label_after)
     return [Wanted(applied, (ref,), Ahead(after_us, until_us(applied)))]

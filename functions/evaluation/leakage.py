@@ -1,4 +1,4 @@
-"""What tells the answer away: the label among the features, one row on both sides."""
+"""What tells the answer away: the label among the features, moments after the row's own, one row on both sides."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ _FEWEST = 20
 _TELLING = 0.3  # distinct values a row in some column: then rows that are the same in all columns are copies
 _WORTH_A_LOOK = 0.99
 _SURE = 0.9995
+_ENOUGH = 200  # rows of the rarer class that one column does not tell apart by chance
+_FEW_CODES = 20
+_AT_ONCE = 500  # columns
+_EPOCHS = {"s": 1_000_000, "ms": 1_000, "us": 1}  # microseconds in one
+_LIFE_US = 5 * 366 * 86_400_000_000  # how far from the rows' times a number still reads as a time
 
 
 def check_label_copies(table: pl.DataFrame, features: Sequence[str], labels: Labels, task: Task) -> None:
@@ -26,8 +31,9 @@ def check_label_copies(table: pl.DataFrame, features: Sequence[str], labels: Lab
     column that orders all rows as the label does, or the other way round, ties included.
     """
     some = _sample(labels, task, _SAMPLE)
+    looked_at = _suspects(table, features, labels) if task == "classification" else features
     copies = []
-    for name in features:
+    for name in looked_at:
         column = table[name]
         if _is_image(column.gather(some), labels[some], task) and _is_image(column, labels, task):
             copies.append(name)
@@ -35,6 +41,61 @@ def check_label_copies(table: pl.DataFrame, features: Sequence[str], labels: Lab
         listed = ", ".join(repr(name) for name in copies[:5]) + (", ..." if len(copies) > 5 else "")
         what = "is the label" if len(copies) == 1 else "are the label"
         raise InputError(f"{listed} {what} in another form, which is not known when one predicts: drop or ignore it")
+
+
+def check_perfect_features(
+    table: pl.DataFrame, features: Sequence[str], labels: Labels, *, trusted: Sequence[str] = ()
+) -> None:
+    """Raises `InputError` for a feature that alone tells every class without an error, over many rows.
+
+    Either an order in which no class returns (an area under the ROC curve of 1), or some codes each of which goes
+    with one class. Classes of fewer than 200 rows could be told so by chance; those `trusted` are left out.
+    """
+    classes, sizes = np.unique(labels, return_counts=True)
+    if not 2 <= len(classes) <= _FEW_CODES or sizes.min() < _ENOUGH:
+        return
+    looked_at = _suspects(table, [name for name in features if name not in trusted], labels)
+    found = [name for name in looked_at if _tells_all(table[name], labels)]
+    if found:
+        listed = ", ".join(repr(name) for name in found[:5]) + (", ..." if len(found) > 5 else "")
+        raise InputError(
+            f"{listed} alone tells every one of the {len(labels):,} labels: was it written down after the label? Drop "
+            "or ignore it; where it is known in time, name it in options.trusted"
+        )
+
+
+def check_future_times(
+    table: pl.DataFrame, features: Sequence[str], time_column: str | None, *, trusted: Sequence[str] = ()
+) -> None:
+    """Raises `InputError` for a feature of moments (s, ms or us since 1970) some of which come after the row's own.
+
+    A column counts as one of moments where all its values lie within five years of the rows' times.
+    """
+    if time_column is None or not table[time_column].dtype.is_temporal() or table[time_column].dtype == pl.Time:
+        return
+    if table[time_column].dtype == pl.Duration:
+        return
+    times = table[time_column].cast(pl.Datetime("us")).cast(pl.Int64)
+    low, high = times.min(), times.max()
+    if not isinstance(low, int) or not isinstance(high, int):
+        return
+    for name in features:
+        column = table[name]
+        if name in trusted or not column.dtype.is_numeric():
+            continue
+        least, most = column.min(), column.max()
+        if not isinstance(least, int | float) or not isinstance(most, int | float) or most < _EPOCHS["us"]:
+            continue
+        for unit, factor in _EPOCHS.items():
+            if least * factor < low - _LIFE_US or most * factor > high + _LIFE_US:
+                continue
+            known = pl.DataFrame({"at": times, "x": column.cast(pl.Float64) * factor}).fill_nan(None).drop_nulls()
+            late = known.filter(pl.col("x") >= pl.col("at") + factor).height  # of the same second is not after
+            if late:
+                raise InputError(
+                    f"{name!r} holds times ({unit} since 1970) after the row's own {time_column!r} in {late:,} rows, "
+                    "which were not known then: drop or ignore it; a time that is (a due date), name in options.trusted"
+                )
 
 
 def check_row_copies(table: pl.DataFrame, division: Division, *, without: str | None) -> None:
@@ -89,6 +150,30 @@ def _told(column: pl.Series, labels: Labels, task: Task) -> float:
         area = roc_auc(y, x)
         return max(area, 1 - area)
     return abs(float(np.corrcoef(x, y)[0, 1]))
+
+
+def _suspects(table: pl.DataFrame, features: Sequence[str], labels: Labels) -> list[str]:
+    """The features in whose order, over some rows, the classes take few turns; thousands of columns in a second."""
+    some = _sample(labels, "classification", _SAMPLE)
+    some = some[np.argsort(labels[some], kind="stable")]  # equal values keep that order: each has a turn a class
+    y, found = labels[some], []
+    for start in range(0, len(features), _AT_ONCE):
+        names = features[start : start + _AT_ONCE]
+        rows = table.select(names)[some].cast(pl.Float64).to_numpy()
+        turns = np.count_nonzero(np.diff(y[np.argsort(rows, axis=0, kind="stable")], axis=0), axis=0)
+        found += [name for name, count in zip(names, turns, strict=True) if count < 2 * _FEW_CODES]
+    return found
+
+
+def _tells_all(column: pl.Series, labels: Labels) -> bool:
+    pairs = pl.DataFrame({"x": column.cast(pl.Float64).fill_nan(None), "y": labels}).unique()
+    if pairs["x"].n_unique() < pairs.height:
+        return False  # one value goes with two classes
+    classes = pairs["y"].n_unique()
+    if pairs.height <= _FEW_CODES:
+        return classes > 1
+    ordered = pairs.drop_nulls().sort("x")["y"].to_numpy()
+    return classes > 1 and int(np.count_nonzero(np.diff(ordered))) == classes - 1
 
 
 def _is_image(column: pl.Series, labels: Labels, task: Task) -> bool:

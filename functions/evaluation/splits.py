@@ -110,8 +110,12 @@ def times_of(table: pl.DataFrame, name: str) -> npt.NDArray[np.int64] | npt.NDAr
     if times.dtype.is_integer():
         return times.cast(pl.Int64).to_numpy()
     if times.dtype.is_numeric():
-        return times.cast(pl.Float64).to_numpy()
-    raise InputError(f"time_column {name!r} is {times.dtype}: turn it into a date, a time or a number")
+        numbers = times.cast(pl.Float64).to_numpy()
+        if not np.isfinite(numbers).all():
+            raise InputError(f"time_column {name!r} holds NaN or infinite numbers: drop those rows")
+        return numbers
+    cure = f" with pl.col({name!r}).str.to_datetime()" if times.dtype == pl.String else ""
+    raise InputError(f"time_column {name!r} is {times.dtype}: turn it into a date, a time or a number{cure}")
 
 
 def _cut(
@@ -146,7 +150,8 @@ def _by_column(table: pl.DataFrame, split: Split) -> Division:
     teaches = np.flatnonzero((~marks).fill_null(False).to_numpy())
     judges = np.flatnonzero(marks.fill_null(False).to_numpy())
     if not len(teaches) or not len(judges):
-        return Division(teaches, judges)
+        lacks = "true (judges)" if not len(judges) else "false (teaches)"
+        raise InputError(f"validation_column {split.column!r} is {lacks} in no row: mark rows of both kinds")
     if split.time_column is not None:
         times = times_of(table, split.time_column)
         late = int((times[teaches] >= times[judges].min() - _gap(table, split)).sum())

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from ...runtime.errors import InputError, did_you_mean
-from ..evaluation.leakage import check_label_copies, check_row_copies
+from ..evaluation.leakage import check_future_times, check_label_copies, check_perfect_features, check_row_copies
 from ..evaluation.metric import Task, metric
 from ..evaluation.splits import Indices, Split, divide
 from .learner import Fold, Rows
@@ -49,8 +49,12 @@ class Prepared:
 
 def features_of(table: pl.DataFrame, *, label: str, split: Split, ignore: Sequence[str]) -> tuple[str, ...]:
     """The feature columns in the table's order; raises `InputError` naming each column that cannot be one."""
+    if not isinstance(label, str):
+        raise InputError(f"label is {label!r}: give the name of the column to predict")
     if label not in table.columns:
         raise InputError(f"no label column {label!r}{did_you_mean(label, table.columns)}")
+    if label in (*split.names, *ignore):
+        raise InputError(f"{label!r} is the label, so it neither divides the rows nor is ignored: name another column")
     for name in (*ignore, *split.names):
         if name not in table.columns:
             raise InputError(f"no column {name!r}{did_you_mean(name, table.columns)}")
@@ -67,11 +71,13 @@ def features_of(table: pl.DataFrame, *, label: str, split: Split, ignore: Sequen
             f"{len(names):,} feature columns are too many to search over: keep at most {_MOST_FEATURES:,}, e.g. those "
             "with the highest relation in describe(table, label=...)"
         )
-    odd = [name for name in names if not (table[name].dtype.is_numeric() or table[name].dtype == pl.Boolean)]
+    empty = [name for name in names if _is_empty(table[name])]
+    odd = [n for n in names if not (table[n].dtype.is_numeric() or table[n].dtype == pl.Boolean or n in empty)]
     if odd:
         kinds = ", ".join(f"{name!r} ({table[name].dtype})" for name in odd[:_SHOWN])
-        raise InputError(f"columns that are not numbers cannot be features: {kinds}; encode or ignore them")
-    empty = [name for name in names if table[name].null_count() == table.height]
+        raise InputError(
+            f"columns that are not numbers cannot be features: {kinds}; {_cure(table[odd[0]].dtype)}, or ignore them"
+        )
     if empty:
         raise InputError(f"columns hold nothing but nulls: {_listed(empty)}; fill or ignore them")
     endless = [name for name in names if table[name].dtype.is_float() and table[name].is_infinite().any()]
@@ -80,11 +86,20 @@ def features_of(table: pl.DataFrame, *, label: str, split: Split, ignore: Sequen
     return tuple(names)
 
 
-def prepare(table: pl.DataFrame, features: Sequence[str], *, label: str, metric_name: str, split: Split) -> Prepared:
-    """The table as float32 arrays; raises `InputError`, also where the label or the split leaks."""
+def prepare(
+    table: pl.DataFrame, features: Sequence[str], *, label: str, metric_name: str, split: Split,
+    trusted: Sequence[str] = (),
+) -> Prepared:  # fmt: skip
+    """The table as float32 arrays; raises `InputError`, also where the label or the split leaks.
+
+    Features that are `trusted` may tell the label alone, or be times after the row's own.
+    """
     task = metric(metric_name).task
     labels = _labels(table[label], task)
     check_label_copies(table, features, labels, task)
+    if task == "classification":
+        check_perfect_features(table, features, labels, trusted=trusted)
+    check_future_times(table, features, split.time_column, trusted=trusted)
     made = divide(table, labels, task, split)
     check_sides(labels, task, {"to learn from": made.teaches, "to judge by": made.judges})
     if split.test_fraction:
@@ -128,6 +143,22 @@ def _labels(column: pl.Series, task: Task) -> Rows:
         if len(values) < 2:
             raise InputError(f"label {name!r} is {values[0]:g} in every row: give both classes")
     return numbers.to_numpy().astype(np.float32)
+
+
+def _is_empty(column: pl.Series) -> bool:
+    unknown = column.null_count()
+    if column.dtype.is_float():
+        unknown += int(column.is_nan().sum())
+    return unknown == len(column)
+
+
+def _cure(dtype: pl.DataType) -> str:
+    """What to do with a column of that type."""
+    if dtype.is_temporal():
+        return "turn times into numbers, e.g. the days before the row's own"
+    if dtype.is_nested():
+        return "take numbers out of them, e.g. with .list.get(0) or .struct.field(...)"
+    return "encode them as numbers"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -133,7 +133,7 @@ def test_regression_untracked(ray_cluster: Settings, clicks: pl.DataFrame, optio
     assert run.model.predict(rows).mean() == pytest.approx(10, abs=0.5)
 
 
-@pytest.mark.parametrize("budget_s", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("budget_s", [0.0, -1.0, float("nan"), float("inf"), "10", None])
 def test_a_budget_must_be_above_zero(clicks: pl.DataFrame, budget_s: float) -> None:
     with pytest.raises(InputError, match=r"budget_s is .*: give the seconds to search"):
         fit(clicks, label="clicked", budget_s=budget_s)
@@ -147,6 +147,7 @@ def test_a_budget_must_be_above_zero(clicks: pl.DataFrame, budget_s: float) -> N
         ("clicked", "roc_auc", AutoMLOptions(ignore=("at",)), InputError, r"'who' \(String\)"),
         ("clicked", "roc_auc", AutoMLOptions(learners=()), InputError, "options.learners is empty"),
         ("clicked", "roc_auc", AutoMLOptions(learners=("xgb",)), DefinitionError, "no learner 'xgb'"),
+        ("clicked", "roc_auc", AutoMLOptions(ignore="who"), InputError, r"is the text 'who': give a list of names"),
         ("clicked", "roc_auc", AutoMLOptions(workers=0), InputError, "options.workers is 0"),
         ("clicked", "roc_auc", AutoMLOptions(ensemble_size=0), InputError, "options.ensemble_size is 0"),
         ("a", "roc_auc", AutoMLOptions(ignore=("at", "who")), InputError, "give 0 and 1, or metric='rmse'"),

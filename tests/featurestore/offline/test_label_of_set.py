@@ -146,6 +146,9 @@ def test_labels_that_cannot_be_are_refused(store: FeatureStore) -> None:
         FeatureVector("v", [], {"is_fraud": "bool"}, "ts", label="frauds:is_fraud")
     with pytest.raises(DefinitionError, match="label_after='7d'"):
         store.get_historical_features(vector("orders:amount_count_2d"), asked())
+    every = FeatureVector("v", ["frauds:*"], event_time="ts", label="frauds:is_fraud")
+    with pytest.raises(DefinitionError, match=r"'frauds:\*' reads the label 'frauds:is_fraud', too"):
+        store.get_historical_features(every, asked())
     with pytest.raises(FeatureNotFound, match="did you mean 'is_fraud'"):
         store.get_historical_features(vector("frauds:is_fruad"), asked())
     with pytest.raises(InputError, match="stands beside the keys"):

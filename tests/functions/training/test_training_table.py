@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import polars as pl
 import pytest
@@ -41,7 +43,11 @@ def test_the_split_columns_are_no_features(clicks: pl.DataFrame) -> None:
         (lambda t: t.rename({"clicked": "clicks"}), "no label column 'clicked'; did you mean 'clicks'"),
         (lambda t: t.clear(), "the table is empty"),
         (lambda t: t.head(3), "3 rows are too few"),
-        (lambda t: t.with_columns(x=pl.lit("text")), r"cannot be features: 'x' \(String\); encode or ignore"),
+        (lambda t: t.with_columns(x=pl.lit("text")), r"cannot be features: 'x' \(String\); encode them as"),
+        (lambda t: t.with_columns(x=pl.lit([1.0])), r"'x' \(List\(Float64\)\); take numbers out of them"),
+        (lambda t: t.with_columns(x=pl.col("at").dt.date()), r"'x' \(Date\); turn times into numbers"),
+        (lambda t: t.with_columns(x=pl.lit(float("nan"))), "nothing but nulls: 'x'; fill or ignore"),
+        (lambda t: t.with_columns(x=None), "nothing but nulls: 'x'; fill or ignore"),
         (lambda t: t.with_columns(x=pl.lit(None, pl.Float64)), "nothing but nulls: 'x'; fill or ignore"),
         (lambda t: t.with_columns(x=pl.lit(float("inf"))), "infinite values: 'x'"),
         (lambda t: t.select("clicked", "who", "at"), "no feature column is left"),
@@ -111,14 +117,16 @@ def test_a_validation_column_leaves_out_its_nulls(clicks: pl.DataFrame) -> None:
         (Split(fraction=1.0), "validation_fraction is 1.0"),
         (Split(column="clicked_by"), "validation_column 'clicked_by' is String"),
         (Split(column="clicked"), "the .* rows to learn from are all negative"),
-        (Split(column="all"), "leaves no rows to learn from"),
+        (Split(column="all"), r"'all' is false \(teaches\) in no row: mark rows of both kinds"),
         (Split(time_column="same"), "leaves no rows to learn from"),
         (Split(time_column="gaps"), "time_column 'gaps' has 1000 nulls"),
+        (Split(time_column="endless"), "time_column 'endless' holds NaN or infinite numbers"),
+        (Split(time_column="who"), "time_column 'who' is String: turn it into .* with pl.col"),
     ],
 )
 def test_a_split_that_cannot_work_says_why(clicks: pl.DataFrame, split: Split, says: str) -> None:
     odd = clicks.with_columns(
-        clicked_by=pl.col("who"), all=pl.lit(True), same=pl.lit(1),
+        clicked_by=pl.col("who"), all=pl.lit(True), same=pl.lit(1), endless=pl.lit(float("inf")),
         gaps=pl.when(pl.int_range(pl.len()) < 1000).then(1),
     )  # fmt: skip
     with pytest.raises(InputError, match=says):
@@ -146,6 +154,36 @@ def test_a_label_among_the_features_is_refused(clicks: pl.DataFrame) -> None:
         fold_of(leaked, Split())
     with pytest.raises(InputError, match="'b' is the label in another form"):
         prepare(clicks.with_columns(b=pl.col("a") * 7), ("b", "c"), label="a", metric_name="rmse", split=Split())
+
+
+@pytest.mark.parametrize("split", [Split(time_column="clicked"), Split(groups="clicked"), Split(column="clicked")])
+def test_the_label_does_not_divide_the_rows(clicks: pl.DataFrame, split: Split) -> None:
+    with pytest.raises(InputError, match="'clicked' is the label, so it neither divides the rows nor is ignored"):
+        features_of(clicks, label="clicked", split=split, ignore=("who", "at"))
+    with pytest.raises(InputError, match="label is None: give the name of the column to predict"):
+        features_of(clicks, label=None, split=Split(), ignore=())  # type: ignore[arg-type]
+
+
+def test_features_that_tell_all_are_refused_unless_they_are_trusted(clicks: pl.DataFrame) -> None:
+    told = clicks.with_columns(d=pl.col("clicked").cast(pl.Float64) + pl.col("a").rank() / 10_000)
+    with pytest.raises(InputError, match="'d' alone tells every one of the 2,000 labels"):
+        fold_of(told, Split())
+    made = prepare(
+        told, FEATURES, label="clicked", metric_name="average_precision", split=Split(), trusted=("d",)
+    )  # fmt: skip
+    assert made.fold.x.shape == (2000, 5)
+
+
+def test_five_thousand_columns_are_made_ready_in_seconds() -> None:
+    rng = np.random.default_rng(0)
+    wide = pl.DataFrame(rng.normal(size=(500, 5000)).astype(np.float32))
+    names = tuple(wide.columns)
+    wide = wide.with_columns(clicked=pl.Series(rng.random(500) < 0.5))
+    began = time.monotonic()
+    assert features_of(wide, label="clicked", split=Split(), ignore=()) == names
+    made = prepare(wide, names, label="clicked", metric_name="average_precision", split=Split())
+    assert made.fold.x.shape == (500, 5000)
+    assert time.monotonic() - began < 10
 
 
 def test_copies_of_rows_on_both_sides_are_refused(clicks: pl.DataFrame) -> None:
