@@ -19,6 +19,7 @@ from .evaluation.splits import Split
 from .evaluation.threshold import Capacity
 from .model import Member, Model
 from .refit import Part, fit_parts
+from .resumed import journal_of
 from .tracking import tracker
 from .training.budget import Budget
 from .training.ensemble import choose
@@ -89,13 +90,21 @@ def fit(
 
     judging = len(fold.y) if outer else prepared.test_rows or len(prepared.y_valid)
     closing_s = (_CLOSING_S if store else 0.2) + _JUDGING_S + _JUDGING_ROW_S * judging
-    total_s = budget_s * (1 - _NESTED_SHARE) if outer else budget_s
     fits = len(fold.y) + (prepared.known_rows if prepared.test_rows else 0)
+    whole = Budget(budget_s, closing_s, growth=fits / fold.train_rows, trials=options.trials)
+    if options.deterministic:
+        whole = whole.timeless(fold.x.shape)
+    journal = journal_of(
+        fold, settings, options,
+        {"label": label, "metric": metric, "budget_s": budget_s, "time_column": time_column, "groups": groups},
+    )  # fmt: skip
+    began -= journal.elapsed_s if journal else 0.0
     pool = _ray_pool(fold, options, settings, (*outer, main) if main else outer)
     tuning = Tuning(
         pool=pool,
         search=search(),
-        budget=Budget(total_s, closing_s=0.0 if outer else closing_s, growth=fits / fold.train_rows),
+        budget=replace(whole, total_s=whole.total_s * (1 - _NESTED_SHARE), closing_s=0.0) if outer else whole,
+        journal=journal,
         metric=judged_by,
         labels=prepared.y_valid,
         clock=lambda: time.monotonic() - began,
@@ -113,10 +122,12 @@ def fit(
         boosters = tuning.refit(chosen)
         crossed = nested(
             outer, prepared=prepared, pool=pool, search=search, metric=judged_by, clock=tuning.clock,
-            ends_s=budget_s - closing_s,
+            budget=whole,
         ) if outer else None  # fmt: skip
     finally:
         pool.close()
+        if journal is not None:
+            journal.close()
 
     margins = np.mean([tuning.margins[number] for number in boosters], axis=0)
     by = held if held is not None else crossed if crossed else margins
@@ -168,6 +179,8 @@ def fit(
     )
     if store is not None:
         model = store.write(run, options=options)
+    if journal is not None:
+        journal.remove()
     return replace(run, model=model, run_id=model.run_id, seconds=time.monotonic() - began)
 
 
@@ -192,4 +205,6 @@ def _ray_pool(fold: Fold, options: AutoMLOptions, settings: Settings, portions: 
     ray_cluster.connect(settings)
     from .training.ray_trainer import RayPool
 
-    return RayPool(fold, learners=options.learners, workers=options.workers, portions=portions)
+    return RayPool(
+        fold, learners=options.learners, workers=1 if options.deterministic else options.workers, portions=portions
+    )

@@ -30,6 +30,11 @@ class AutoMLOptions:
     alone; 1 for the fastest predictions. `model_name`: empty for the label's name. `attachments`: bytes that
     travel with the model, by file name. `on_trial` is called with each finished trial. `track` False keeps
     everything in this process.
+
+    `resume`: a name under which the finished trials are kept in the home folder until the search has ended; the same
+    call after a crash goes on from them, with what they left of the budget. `trials`: end the search after so many,
+    None for as many as time allows. `deterministic`: two runs give the same trials and the same model to the byte; one
+    trial at a time, and `trials` ends the search, not `budget_s`; a round counts as seconds by the table's size.
     """
 
     learners: Sequence[str] = tuple(LEARNERS)
@@ -54,6 +59,9 @@ class AutoMLOptions:
     track: bool = True
     settings: Settings | None = None
     on_trial: Callable[[Trial], None] | None = None
+    resume: str = ""
+    trials: int | None = None
+    deterministic: bool = False
 
 
 DEFAULTS = AutoMLOptions()
@@ -70,6 +78,12 @@ def check_options(budget_s: float, options: AutoMLOptions) -> None:
         raise InputError(f"options.learners is empty: name some of {', '.join(LEARNERS)}")
     if options.workers is not None and options.workers < 1:
         raise InputError(f"options.workers is {options.workers}: give at least 1, or None for one a CPU")
+    if options.trials is not None and options.trials < 1:
+        raise InputError(f"options.trials is {options.trials}: give at least 1, or None for as many as time allows")
+    if options.deterministic and options.trials is None:
+        raise InputError("a deterministic search is not ended by time: say options.trials")
+    if options.deterministic and options.workers not in (None, 1):
+        raise InputError("a deterministic search makes one trial at a time: leave options.workers out")
     if options.ensemble_size < 1:
         raise InputError(f"options.ensemble_size is {options.ensemble_size}: give at least 1")
     if options.calibration not in METHODS:

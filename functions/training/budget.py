@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+
+_CELL_S = 1e-8  # a round of boosting, for each cell of the table
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
     """`total_s` for everything, of which `closing_s` go to tracking and registering at the end.
 
-    `growth` is how many times more rows the final fit has than a trial.
+    `growth` is how many times more rows the final fit has than a trial. `trials` ends a search after so many,
+    None for as many as time allows; with `round_s` a round counts as so many seconds, however long it takes, 0 for
+    time as it is measured.
     """
 
     total_s: float
     closing_s: float
     growth: float
+    trials: int | None = None
+    round_s: float = 0.0
+
+    def timeless(self, shape: tuple[int, ...]) -> Budget:
+        """The same for a table of so many rows and columns, with no end in time and rounds as what is spent."""
+        return replace(self, total_s=math.inf, closing_s=0.0, round_s=math.prod(shape) * _CELL_S)
 
     def refit_s(self, seconds: float) -> float:
         """What the final fit of a configuration takes whose trial took so many seconds up to its best round.

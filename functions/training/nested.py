@@ -81,20 +81,23 @@ def _portions(table: pl.DataFrame, prepared: Prepared, split: Split, count: int)
 
 def nested(
     portions: Sequence[Portion], *, prepared: Prepared, pool: Pool, search: Callable[[], Search], metric: Metric,
-    clock: Callable[[], float], ends_s: float,
+    clock: Callable[[], float], budget: Budget,
 ) -> Nested | None:  # fmt: skip
-    """Searches on each portion, its share of the time until `clock` says `ends_s`; None where two do not fit in."""
+    """Searches on each portion, its share of what is left of the whole call's budget; None where two do not fit in."""
     margins: list[Rows] = []
     done: list[int] = []
     for number, portion in enumerate(portions):
-        left_s = ends_s - clock()
+        left_s = budget.total_s - budget.closing_s - clock()
         if left_s <= 0:
             break
         fold = portion.of(prepared.fold)
+        share = Budget(
+            max(left_s / (len(portions) - number), _SHORTEST_S), 0.0, len(fold.y) / fold.train_rows,
+            trials=None if budget.trials is None else max(1, budget.trials // len(portions)), round_s=budget.round_s,
+        )  # fmt: skip
         tuning = Tuning(
             pool=pool, search=search(), metric=metric, labels=fold.y_valid, portion=number, members=1,
-            budget=Budget(max(left_s / (len(portions) - number), _SHORTEST_S), 0.0, len(fold.y) / fold.train_rows),
-            clock=_since(clock),
+            budget=share, clock=_since(clock),
         )  # fmt: skip
         tuning.run(None)
         ranked = [trial.number for trial in tuning.search.ranking]

@@ -135,6 +135,11 @@ class Search:
         """From now on proposers made by this factory take over from starting points and random draws."""
         self._factory = factory
 
+    @property
+    def asked(self) -> int:
+        """How many candidates were asked for."""
+        return self._asked
+
     def ask(self) -> Candidate:
         """The next candidate; there is always one."""
         name = self._pick()

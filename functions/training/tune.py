@@ -13,13 +13,16 @@ from ...runtime.errors import EaglerayError
 from ..evaluation.metric import Metric
 from .budget import Budget
 from .ensemble import link
+from .journal import Journal, Told
 from .learner import Rows
+from .replay import replay
 from .search import Candidate, Search, Trial
 from .trainer import Job, Outcome, Pool
 
 _FAILURES_IN_A_ROW = 5
 _SHORTEST_TRIAL_S = 0.2
 _GRACE_S = 1.0  # a trial stops by itself at its limit; one that does not is ended so much later
+_LONGEST_WAIT_S = 60.0  # for an outcome, where time does not end the search
 _KEPT = 20  # trials whose validation margins are kept for an ensemble
 
 
@@ -29,7 +32,8 @@ class Tuning:
 
     `clock` tells the seconds since the budget began to count; `margins` fills with the validation
     margins of the best trials by number, `importance` with what the final fits tell of the features. With a
-    `portion` of the pool's fold the search is over its rows only.
+    `portion` of the pool's fold the search is over its rows only. What the `journal` holds is not trained again, and
+    what ends is written to it.
     """
 
     pool: Pool
@@ -41,30 +45,35 @@ class Tuning:
     members: int = 1
     seed: int = 0
     portion: int | None = None
+    journal: Journal | None = None
     importance: dict[int, Rows] = field(default_factory=dict)
     margins: dict[int, Rows] = field(default_factory=dict)
 
     def run(self, on_trial: Callable[[Trial], None] | None) -> None:
         """Asks, trains and tells until time is up; at least one trial succeeds or `EaglerayError` says why not."""
         asked: dict[int, Candidate] = {}
+        unfinished = self._recalled()
         failures = 0
         while True:
             limit_s = self._limit_s()
-            while self.pool.idle and limit_s > 0:
-                candidate = self.search.ask()
+            while self.pool.idle and limit_s > 0 and self._goes_on(unfinished):
+                candidate = unfinished.pop(0) if unfinished else self.search.ask()
                 asked[candidate.number] = candidate
                 self.pool.submit(
                     Job(candidate.number, candidate.learner, candidate.config, self.seed, limit_s, portion=self.portion)
                 )
             done = bool(self.search.ranking)
-            if limit_s <= 0 and self.pool.busy == 0 and done:
+            if (limit_s <= 0 or not self._goes_on(unfinished)) and self.pool.busy == 0 and done:
                 return
             if done and self._left_s() <= -_GRACE_S:
                 self.pool.cancel()
                 return
-            for outcome in self.pool.wait(self._left_s() + _GRACE_S if done else 1.0):
+            for outcome in self.pool.wait(min(self._left_s() + _GRACE_S, _LONGEST_WAIT_S) if done else 1.0):
                 trial = self._judged(asked.pop(outcome.job.number), outcome)
                 self.search.tell(trial)
+                if self.journal is not None:
+                    kept = outcome.fitted.margins if outcome.fitted is not None and math.isfinite(trial.value) else None
+                    self.journal.add(Told(trial, self.search.asked, self.clock(), kept))
                 failures = failures + 1 if trial.status == "failed" else 0
                 if failures >= _FAILURES_IN_A_ROW and not self.search.ranking:
                     raise EaglerayError(f"the first {failures} trials failed, the last one with {trial.error}")
@@ -118,12 +127,23 @@ class Tuning:
                 failed += [] if outcome.booster else [number]
         return {number: fitted[number] for number in chosen if number in fitted}
 
+    def _recalled(self) -> list[Candidate]:
+        """Takes over what the journal holds; the candidates that were under way when it ended."""
+        told = self.journal.told if self.journal is not None else []
+        unfinished = replay(self.search, told)
+        for one in told:
+            if one.margins is not None:
+                self._keep(one.margins, one.trial.number, one.trial.value)
+        return unfinished
+
     def _judged(self, candidate: Candidate, outcome: Outcome) -> Trial:
         value, rounds, share = float("nan"), 0, 0.0
         status: Literal["done", "cut", "failed"] = "failed"
-        error = outcome.error
+        error, seconds = outcome.error, 0.0 if self.budget.round_s else outcome.seconds
         if outcome.fitted is not None:
             rounds = outcome.fitted.rounds
+            if self.budget.round_s:
+                seconds = outcome.fitted.trained * self.budget.round_s
             value = self.metric.compute(self.labels, link(outcome.fitted.margins, self.metric.task))
             if rounds > 0 and math.isfinite(value):
                 status = "cut" if outcome.fitted.cut else "done"
@@ -133,7 +153,7 @@ class Tuning:
                 value, error = float("nan"), "it learned nothing in its time"
         return Trial(
             number=candidate.number, learner=candidate.learner, config=candidate.config, status=status, value=value,
-            rounds=rounds, seconds=outcome.seconds, fit_seconds=outcome.seconds * share, error=error,
+            rounds=rounds, seconds=seconds, fit_seconds=seconds * share, error=error,
         )  # fmt: skip
 
     def _keep(self, margins: Rows, number: int, value: float) -> None:
@@ -149,6 +169,11 @@ class Tuning:
             return max(self.budget.limit_s(self.clock(), best_seconds=0.0), 1.0)
         limit_s = self.budget.limit_s(self.clock(), best_seconds=self._wall_s(self._best_seconds()))
         return limit_s if limit_s >= _SHORTEST_TRIAL_S else 0.0
+
+    def _goes_on(self, unfinished: Sequence[Candidate]) -> bool:
+        """Whether there may be one more trial, time or not."""
+        most = self.budget.trials
+        return bool(unfinished) or most is None or self.search.asked < most or not self.search.ranking
 
     def _left_s(self) -> float:
         """Until the final fit of the best so far must begin."""

@@ -10,6 +10,7 @@ import pytest
 
 from eagleray.functions.evaluation.metric import average_precision, metric
 from eagleray.functions.evaluation.splits import Split
+from eagleray.functions.training.budget import Budget
 from eagleray.functions.training.judging import judged_rows, notes
 from eagleray.functions.training.learner import learner
 from eagleray.functions.training.nested import Nested, nested, outer_portions
@@ -81,7 +82,15 @@ def test_every_row_is_judged_once_by_a_search_that_did_not_see_it(small: pl.Data
     made = ready(small, Split())
     portions = outer_portions(small, made, Split(), 4)
     pool = LocalPool(made.fold, portions)
-    found = nested(portions, prepared=made, pool=pool, search=search, metric=METRIC, clock=ticking(0.01), ends_s=2.0)
+    found = nested(
+        portions,
+        prepared=made,
+        pool=pool,
+        search=search,
+        metric=METRIC,
+        clock=ticking(0.01),
+        budget=Budget(2.0, 0.0, 1.0),
+    )
     assert found is not None
     assert sorted(found.places) == list(range(400))
     judged = judged_rows(small, made, Split(), found)
@@ -96,7 +105,16 @@ def test_time_that_is_too_short_is_said(small: pl.DataFrame) -> None:
     portions = outer_portions(small, made, Split(), 4)
     pool = LocalPool(made.fold, portions)
     assert (
-        nested(portions, prepared=made, pool=pool, search=search, metric=METRIC, clock=lambda: 9.0, ends_s=9.0) is None
+        nested(
+            portions,
+            prepared=made,
+            pool=pool,
+            search=search,
+            metric=METRIC,
+            clock=lambda: 9.0,
+            budget=Budget(10.0, 1.0, 1.0),
+        )
+        is None
     )
     judged = judged_rows(small, made, Split(), np.zeros(80, dtype=np.float32))
     assert (judged.source, len(judged.labels)) == ("validation", 80)
