@@ -56,12 +56,12 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._read(about)
         except BlockingIOError:
-            os.close(self._file)
+            self.close()
             raise InputError(
                 f"search {path.stem!r} is running: wait for it, or give options.resume another name"
             ) from None
         except BaseException:
-            os.close(self._file)
+            self.close()
             raise
 
     @property
@@ -89,6 +89,10 @@ class Journal:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    def __del__(self) -> None:  # where a driver gives up between here and its search, the name is free again
+        if hasattr(self, "_file"):
+            self.close()
 
     def _read(self, about: Mapping[str, str]) -> None:
         whole = 0
