@@ -136,7 +136,7 @@ def _build(graph: Declared, made_of: Deployment, how: Serving, http: HttpOptions
     """What runs in each replica of the ingress to make its application; it is given the calls of the parts."""
     name, rescue, settings, tap, bodies = graph.name, graph.rescue, how.settings, how.tap, list(how.warm_up)
     pieces = made_of.pieces
-    tails = packed_tails(name, made_of.steps, rescue, settings=settings, tap=tap)
+    tails = packed_tails(name, made_of.steps, rescue, version=http.version, settings=settings, tap=tap)
 
     def build(calls: Mapping[str, Call] | None = None) -> HttpApp:
         steps = pieces.steps

@@ -10,7 +10,7 @@ from ...functions.deployed import Deployed
 from ...functions.rollout import Rollout
 from ...runtime.errors import NotFoundError
 from ..flows.meter import Figures
-from ..flows.step import Declared, Step, may_repeat
+from ..flows.step import Declared, Step, may_repeat, walk
 from ..flows.tuning import merged
 from .deployment import Deployment, Serving
 from .live_figures import figures_told
@@ -49,11 +49,13 @@ class Endpoint(Deployed):
         return QueueView(self.name, name, tail_of(self._known_steps(), name).rule, self.settings)
 
     def figures(self) -> dict[str, Figures]:
-        """What each step has done so far, over all replicas of this version; they tell it about once a second."""
+        """What each step has done so far, over all replicas of this version and the workers behind its queues; they
+        tell it about once a second."""
         told: dict[str, Figures] = {}
         for version in (self.version, *self.part_versions):
             told |= figures_told(self.name, version)
-        return told
+        order = [step.name for step in walk(self.steps)]
+        return dict(sorted(told.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
 
     def update(self, **changes: Mapping[str, Any]) -> None:
         """Changes settings of steps, by their names, while requests run: `end.update(router={"a": 50, "b": 50})` the

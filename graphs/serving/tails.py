@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...runtime.resources import Resources
@@ -16,10 +17,11 @@ from ..flows.compile import modules
 from ..flows.ports import TapSource
 from ..flows.queue_cut import cut_at_queues
 from ..flows.step import Step, walk
+from .live_figures import LiveFigures, in_a_thread
 
 if TYPE_CHECKING:
-    from ..streams.graph_stream import GraphStream
-    from ..streams.ray_consumers import Children, Make
+    from ..streams.graph_stream import Behind, GraphStream
+    from ..streams.ray_consumers import Children
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +38,21 @@ def packed_tails(
     steps: tuple[Step, ...],
     rescue: Callable[..., Any] | None,
     *,
+    version: str,
     settings: Settings,
     tap: TapSource | None = None,
 ) -> tuple[Crew, ...]:
-    """A crew a queue; raises `InputError` for what cannot travel."""
+    """A crew a queue, whose steps tell their figures under that version; raises `InputError` for what cannot travel."""
     _, tails = cut_at_queues(steps)
     if not tails:
         return ()
+    from ..streams.graph_stream import Behind
     from ..streams.ray_consumers import packed_make
 
     used = modules(steps, rescue, tap)
     crews = []
     for tail in tails:
-        make = _make(graph, steps, tail.name, rescue, settings, tap)
+        make = partial(_made, Behind(graph, steps, tail.name, rescue, tap), version, settings)
         inside = walk(tail.steps)
         needs = Resources(
             cpus=sum(step.resources.cpus for step in inside),
@@ -70,17 +74,8 @@ def started(crews: tuple[Crew, ...]) -> Children:
     return children
 
 
-def _make(
-    graph: str,
-    steps: tuple[Step, ...],
-    queue: str,
-    rescue: Callable[..., Any] | None,
-    settings: Settings,
-    tap: TapSource | None,
-) -> Make:
-    def make(owner: str) -> GraphStream:
-        from ..streams.graph_stream import GraphStream
+def _made(behind: Behind, version: str, settings: Settings, owner: str) -> GraphStream:
+    from ..streams.graph_stream import GraphStream
 
-        return GraphStream.of_queue(graph, steps, queue, rescue=rescue, tap=tap, settings=settings, owner=owner)
-
-    return make
+    live = LiveFigures(behind.graph, version, later=in_a_thread)
+    return GraphStream.of_queue(behind, settings=settings, owner=owner, live=live)

@@ -14,12 +14,13 @@ from ...runtime.errors import StorageError
 from ...runtime.retries import Retries
 from ...runtime.settings import Settings
 from ..flows.compile import Compiled, compiled, resolved
+from ..flows.outside import Outside
 from ..flows.ports import TapSource
 from ..flows.step import Declared, Step
 from .answers import Answers
 from .consumer import Consumer, Status, status_of
 from .opened import Opened, open_queue, open_source, tail_of
-from .worker import Worker
+from .worker import Live, Worker
 
 if TYPE_CHECKING:
     from ...featurestore.sources.event_source import EventSource
@@ -40,6 +41,17 @@ class StreamOptions:
     lease_s: float = TTL_MS / 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What stands behind a `queue` of a graph; `steps` are all of the graph's."""
+
+    graph: str
+    steps: tuple[Step, ...]
+    queue: str
+    rescue: Callable[..., Any] | None = None
+    tap: TapSource | None = None
+
+
 class GraphStream:
     """Works from when it is made until it is closed. Every event counts once in state steps, in queues and among the
     answers, whoever is killed; a function that does something elsewhere tells it by its `event.id`."""
@@ -53,9 +65,10 @@ class GraphStream:
         answers: Answers | None = None,
         owner: str = "",
         ttl_ms: int = TTL_MS,
+        live: Live | None = None,
     ) -> None:
         self._opened, self._made, self._answers = opened, made, answers
-        self._worker = Worker(opened.feed, made.flow, retries=retries, answers=answers)
+        self._worker = Worker(opened.feed, made.flow, retries=retries, answers=answers, live=live)
         self._consumer = Consumer(opened.feed, self._worker, opened.leases, owner=owner, ttl_ms=ttl_ms)
         self._is_open = True
 
@@ -112,21 +125,15 @@ class GraphStream:
         return cls(opened, made, retries=options.retries, answers=answers, owner=owner, ttl_ms=ttl_ms)
 
     @classmethod
-    def of_queue(
-        cls,
-        graph: str,
-        steps: tuple[Step, ...],
-        queue: str,
-        *,
-        rescue: Callable[..., Any] | None,
-        settings: Settings,
-        tap: TapSource | None = None,
-        owner: str = "",
-    ) -> Self:
-        """What stands behind a queue of a graph; `steps` are all of the graph's."""
-        tail = tail_of(steps, queue)
-        made = compiled(graph, tail.steps, rescue=rescue, settings=settings, tap=tap)
-        return cls(open_queue(settings, graph, steps, queue), made, retries=tail.rule.retries, owner=owner)
+    def of_queue(cls, behind: Behind, *, settings: Settings, owner: str = "", live: Live | None = None) -> Self:
+        """What stands behind a queue."""
+        tail = tail_of(behind.steps, behind.queue)
+        made = compiled(
+            behind.graph, tail.steps, rescue=behind.rescue, settings=settings, tap=behind.tap,
+            outside=None if live is None else Outside(meters=live.meters),
+        )  # fmt: skip
+        opened = open_queue(settings, behind.graph, behind.steps, behind.queue)
+        return cls(opened, made, retries=tail.rule.retries, owner=owner, live=live)
 
     def status(self) -> Status:
         """What waits, what was put aside, and how each consumer does, in whatever process."""

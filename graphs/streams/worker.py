@@ -7,7 +7,7 @@ import base64
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -16,6 +16,7 @@ from ...runtime.errors import EaglerayError, Fenced, InputError, LogFull, Server
 from ...runtime.retries import Retries
 from ..flows.event import Batch, Event
 from ..flows.flow import Flow
+from ..flows.meter import Figures
 from ..flows.own_loop import OwnLoop
 from ..flows.step import walk
 from .answers import Answer, Answers
@@ -37,6 +38,15 @@ class Counts:
     again: int = 0
 
 
+class Live(Protocol):
+    """Who tells others what the steps do: `meters` get their figures by name, `worked` is called after each turn."""
+
+    meters: dict[str, Figures]
+
+    def worked(self) -> None:
+        """There is something to tell."""
+
+
 class Worker:
     """Takes from a feed to a flow and, where there is such a stream, to the answers'."""
 
@@ -48,11 +58,13 @@ class Worker:
         retries: Retries,
         answers: Answers | None = None,
         wait: Callable[[float], object] | None = None,
+        live: Live | None = None,
     ) -> None:
         self._feed = feed
         self._flow = flow
         self._retries = retries
         self._answers = answers
+        self._live = live
         self._wait = wait or threading.Event().wait
         self._loop = OwnLoop() if flow.is_async else None
         self._ours = {step.name for step in walk(flow.steps) if step.kind in _OWN_SERVERS}
@@ -90,6 +102,8 @@ class Worker:
         self._feed.done(taken, letters)
         self.counts.events += len(taken.packed) + len(taken.letters)
         self.counts.failed += len(letters) + len(taken.letters)
+        if self._live is not None:
+            self._live.worked()
         return len(taken.packed) + len(taken.letters)
 
     def close(self) -> None:

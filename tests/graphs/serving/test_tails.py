@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from eagleray.graphs.flows.meter import Figures
 from eagleray.graphs.graph import Graph
 from eagleray.runtime import redis_client
 from eagleray.runtime.resources import Resources
 from eagleray.runtime.settings import Settings
 
+from ...functions.lasting_shell import awaited
 from .test_endpoint import post
 
 SMALL = Resources(cpus=0.25)
@@ -71,6 +73,9 @@ def test_the_answer_does_not_wait_and_the_tail_is_done_elsewhere(endpoint, servi
     assert not pids & {os.getpid(), *endpoint.status().replica_pids}
     (consumer,) = endpoint.queue("later").status().consumers.values()
     assert consumer["parts"] == ["0", "1", "2", "3"]
+    figures = awaited(lambda: (told := endpoint.figures()).get("Note", Figures()).events >= 10 and told)
+    assert [name for name in figures if figures[name].events] == ["first", "later", "second", "Note"]
+    assert str(figures["Note"]) in endpoint.plot().svg
 
 
 def test_a_killed_worker_is_followed_by_another(endpoint, serving):

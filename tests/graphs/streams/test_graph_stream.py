@@ -102,7 +102,7 @@ def test_consumers_follow_each_other_without_a_gap(streams):
 def test_a_queue_of_a_served_graph_is_worked_through(streams):
     from eagleray.graphs.flows.compile import compiled
     from eagleray.graphs.flows.event import Batch, Event
-    from eagleray.graphs.streams.graph_stream import GraphStream
+    from eagleray.graphs.streams.graph_stream import Behind, GraphStream
 
     g = Graph(f"q{streams.name[:20]}")
     g.to(g.queue("later", by="card", partitions=2)).to(refuse_none)
@@ -113,8 +113,8 @@ def test_a_queue_of_a_served_graph_is_worked_through(streams):
             assert front.flow.run(Batch(events)) == [{"id": str(number), "n": None, "queued": True}]
         front.flow.run(Batch([Event({"card": "a", "amount": "none"}, "bad")]))
     with pytest.raises(NotFoundError, match="no queue 'latr'; did you mean 'later'"):
-        GraphStream.of_queue(g.name, g.steps, "latr", rescue=None, settings=streams.settings)
-    with GraphStream.of_queue(g.name, g.steps, "later", rescue=None, settings=streams.settings) as stream:
+        GraphStream.of_queue(Behind(g.name, g.steps, "latr"), settings=streams.settings)
+    with GraphStream.of_queue(Behind(g.name, g.steps, "later"), settings=streams.settings) as stream:
         stream.wait_until_done()
         row = json.loads(stream.dead_letters()[0].row)
         assert (row["id"], row["body"]) == ("bad", {"card": "a", "amount": "none"})
