@@ -95,7 +95,7 @@ def run(settings: Settings, *, full: bool, budget_s: float, seed: int) -> dict[s
         lap("features")
         names = store.vector_reader(declared.fraud).names
         options = automl.AutoMLOptions(
-            ignore=[name for name in table.columns if name not in names],
+            ignore=[name for name in table.columns if name not in (*names, "is_fraud")],
             validation_column="judges",
             seed=seed,
             settings=settings,

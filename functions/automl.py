@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import polars as pl
 
 from ..runtime.errors import InputError
@@ -22,14 +22,16 @@ from .refit import Part, fit_parts
 from .resumed import journal_of
 from .tracking import tracker
 from .training.budget import Budget
-from .training.ensemble import choose
+from .training.ensemble import mixed
 from .training.judging import judged_rows, notes
 from .training.learner import Fold, learner
 from .training.nested import nested, outer_portions
 from .training.search import Search, leaderboard
+from .training.stacking import weighing_s, weighted
 from .training.trainer import Pool, Portion
 from .training.training_table import features_of, prepare
 from .training.tune import Tuning
+from .watched import watched
 
 __all__ = ["AutoMLOptions", "AutoMLRun", "fit", "refit"]
 
@@ -90,6 +92,7 @@ def fit(
 
     judging = len(fold.y) if outer else prepared.test_rows or len(prepared.y_valid)
     closing_s = (_CLOSING_S if store else 0.2) + _JUDGING_S + _JUDGING_ROW_S * judging
+    closing_s += weighing_s(len(prepared.y_valid), most=options.ensemble_size)
     fits = len(fold.y) + (prepared.known_rows if prepared.test_rows else 0)
     whole = Budget(budget_s, closing_s, growth=fits / fold.train_rows, trials=options.trials)
     if options.deterministic:
@@ -112,45 +115,50 @@ def fit(
         seed=options.seed,
         portion=len(outer) if main else None,
     )
+    watch = contextlib.ExitStack()
     try:
+        watch.enter_context(watched(tuning, ends_s=whole.total_s, wanted=options.progress))
         tuning.run(options.on_trial)
-        chosen, _ = choose(
+        shares = weighted(
             [trial.number for trial in tuning.search.ranking],
             margins=tuning.margins, labels=prepared.y_valid, metric=judged_by, most=options.ensemble_size,
+            seed=options.seed,
         )  # fmt: skip
-        held = tuning.held(chosen) if prepared.test_rows else None
-        boosters = tuning.refit(chosen)
+        held = tuning.held(shares) if prepared.test_rows else None
+        boosters = tuning.refit(list(shares))
         crossed = nested(
             outer, prepared=prepared, pool=pool, search=search, metric=judged_by, clock=tuning.clock,
             budget=whole,
         ) if outer else None  # fmt: skip
     finally:
+        watch.close()
         pool.close()
         if journal is not None:
             journal.close()
 
-    margins = np.mean([tuning.margins[number] for number in boosters], axis=0)
+    shares = {number: shares[number] / sum(shares[n] for n in boosters) for number in boosters}
+    margins = mixed(tuning.margins, shares)
     by = held if held is not None else crossed if crossed else margins
     judged = judged_rows(table, prepared, split, by)
     evaluation = judge(
         judged, metric=metric, calibration=options.calibration, threshold=options.threshold,
         segment_by=options.segments, seed=options.seed,
     )  # fmt: skip
-    importance = np.mean(list(tuning.importance.values()), axis=0)
+    importance = mixed(tuning.importance, shares)
     evaluation = replace(
         evaluation,
         importance={name: float(importance[i]) for i, name in enumerate(features)},
         notes=notes(table, features, prepared, judged, outer),
     )
     trials = {trial.number: trial for trial in tuning.search.trials}
-    recipe = tuple(Part(trials[n].learner, trials[n].config, trials[n].rounds) for n in boosters)
+    recipe = tuple(Part(trials[n].learner, trials[n].config, trials[n].rounds, shares[n]) for n in boosters)
     model = Model(
         name=options.model_name or label,
         task=fold.task,
         label=label,
         features=features,
         members=tuple(
-            Member(part.learner, learners[part.learner].booster(data), 1.0 / len(recipe))
+            Member(part.learner, learners[part.learner].booster(data), part.weight)
             for part, data in zip(recipe, boosters.values(), strict=True)
         ),
         metrics=evaluation.metrics,

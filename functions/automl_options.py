@@ -29,7 +29,8 @@ class AutoMLOptions:
     the cluster. `ensemble_size`: up to so many boosters are averaged where that judges as well as the best
     alone; 1 for the fastest predictions. `model_name`: empty for the label's name. `attachments`: bytes that
     travel with the model, by file name. `on_trial` is called with each finished trial. `track` False keeps
-    everything in this process.
+    everything in this process. `progress` False keeps a terminal or a notebook free of the table that shows the search
+    under way; elsewhere there is none.
 
     `resume`: a name under which the finished trials are kept in the home folder until the search has ended; the same
     call after a crash goes on from them, with what they left of the budget. `trials`: end the search after so many,
@@ -59,6 +60,7 @@ class AutoMLOptions:
     track: bool = True
     settings: Settings | None = None
     on_trial: Callable[[Trial], None] | None = None
+    progress: bool = True
     resume: str = ""
     trials: int | None = None
     deterministic: bool = False

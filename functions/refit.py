@@ -15,11 +15,12 @@ from .training.learner import Config, Fold, learner
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One booster's making: the learner, its settings, and for how many rounds it learned."""
+    """One booster's making: the learner, its settings, for how many rounds it learned, and its share of the margin."""
 
     learner: str
     config: Config
     rounds: int
+    weight: float
 
 
 def fit_parts(parts: Sequence[Part], like: Model, table: pl.DataFrame, *, seed: int) -> Model:
@@ -37,5 +38,5 @@ def fit_parts(parts: Sequence[Part], like: Model, table: pl.DataFrame, *, seed: 
     for part in parts:
         made = learner(part.learner)
         fitted = made.trainer(fold).refit(part.config, rounds=part.rounds, seed=seed)
-        members.append(Member(part.learner, made.booster(fitted), 1.0 / len(parts)))
+        members.append(Member(part.learner, made.booster(fitted), part.weight))
     return replace(like, members=tuple(members), version="", run_id="", metrics={})

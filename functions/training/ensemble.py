@@ -20,6 +20,14 @@ def link(margins: Floats, task: str) -> Floats:
     return out
 
 
+def mixed(parts: Mapping[int, Rows], shares: Mapping[int, float]) -> Rows:
+    """The weighted mean of the parts, by number; of those alone that are there."""
+    known = [number for number in shares if number in parts]
+    total = sum(shares[number] for number in known)
+    found: Rows = np.sum([parts[number] * np.float32(shares[number] / total) for number in known], axis=0)
+    return found
+
+
 def choose(
     ranked: Sequence[int], *, margins: Mapping[int, Rows], labels: Rows, metric: Metric, most: int
 ) -> tuple[list[int], float]:

@@ -102,7 +102,7 @@ def nested(
         tuning.run(None)
         ranked = [trial.number for trial in tuning.search.ranking]
         chosen, _ = choose(ranked, margins=tuning.margins, labels=fold.y_valid, metric=metric, most=1)
-        margins.append(tuning.held(chosen))
+        margins.append(tuning.held(dict.fromkeys(chosen, 1.0)))
         done.append(number)
     if len(done) < 2:
         return None

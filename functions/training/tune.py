@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
-
-import numpy as np
 
 from ...runtime.errors import EaglerayError
 from ..evaluation.metric import Metric
 from .budget import Budget
-from .ensemble import link
+from .ensemble import link, mixed
 from .journal import Journal, Told
 from .learner import Rows
 from .replay import replay
@@ -48,6 +46,7 @@ class Tuning:
     journal: Journal | None = None
     importance: dict[int, Rows] = field(default_factory=dict)
     margins: dict[int, Rows] = field(default_factory=dict)
+    phase: Literal["search", "final fit"] = "search"
 
     def run(self, on_trial: Callable[[Trial], None] | None) -> None:
         """Asks, trains and tells until time is up; at least one trial succeeds or `EaglerayError` says why not."""
@@ -89,13 +88,14 @@ class Tuning:
         self.importance = {n: one.importance for n, one in fitted.items() if one.importance is not None}
         return {number: outcome.booster for number, outcome in fitted.items()}
 
-    def held(self, chosen: Sequence[int]) -> Rows:
-        """The mean margins of those trials for the rows that the portion holds out, fitted on the portion's rows."""
-        fitted = self._fits(chosen, self.portion)
-        found: Rows = np.mean([one.held for one in fitted.values() if one.held is not None], axis=0)
-        return found
+    def held(self, shares: Mapping[int, float]) -> Rows:
+        """The mean margins of those trials, by their weights, for the rows that the portion holds out, fitted on the
+        portion's rows."""
+        fitted = self._fits(list(shares), self.portion)
+        return mixed({number: one.held for number, one in fitted.items() if one.held is not None}, shares)
 
     def _fits(self, chosen: Sequence[int], portion: int | None) -> dict[int, Outcome]:
+        self.phase = "final fit"
         trials = {trial.number: trial for trial in self.search.trials}
         waiting = list(chosen)
         fitted: dict[int, Outcome] = {}
