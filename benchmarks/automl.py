@@ -118,7 +118,7 @@ def fraud_part(settings: Settings, asked: argparse.Namespace) -> dict[str, Any]:
         "eagleray": {**rounded(ours), "seconds": round(ours_s, 1), "trials": searched.leaderboard.height,
                      "best validation": round(searched.leaderboard["average_precision"][0], 4),
                      "chosen": [f"{one.learner} {one.rounds} rounds, {one.weight:.2f}" for one in searched.recipe]},
-        "flaml": {**rounded(flaml), **{name: theirs[name] for name in ("seconds", "trials", "chosen", "best validation")}},
+        "flaml": rounded(flaml) | {name: value for name, value in theirs.items() if name != "score"},
         "over eagleray's deadline_s": round(ours_s - asked.budget_s, 2),
     }  # fmt: skip
 
