@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from eagleray.functions.current_run import current_run, log_artifact, log_metric, log_param
     from eagleray.functions.evaluation.threshold import Capacity, Cost
     from eagleray.functions.function import Function, function
+    from eagleray.functions.gate import Gate
     from eagleray.functions.grpc_client import GrpcClient
     from eagleray.functions.job import Job
     from eagleray.functions.model import Model
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         ModelNotFound,
         NotFoundError,
         PinNotFound,
+        PromotionRefused,
         ServerUnavailable,
         StorageError,
     )
@@ -82,6 +84,7 @@ __all__ = [
     "FeatureVector",
     "Fenced",
     "Function",
+    "Gate",
     "Graph",
     "GrpcClient",
     "HubItemNotFound",
@@ -97,6 +100,7 @@ __all__ = [
     "PinNotFound",
     "Pipeline",
     "PipelineRun",
+    "PromotionRefused",
     "Resources",
     "Retries",
     "Rule",
@@ -140,6 +144,7 @@ _HOMES = {
     "FeatureVector": "eagleray.featurestore.definitions.feature_vector",
     "Fenced": "eagleray.runtime.errors",
     "Function": "eagleray.functions.function",
+    "Gate": "eagleray.functions.gate",
     "Graph": "eagleray.graphs.graph",
     "GrpcClient": "eagleray.functions.grpc_client",
     "HubItemNotFound": "eagleray.runtime.errors",
@@ -155,6 +160,7 @@ _HOMES = {
     "PinNotFound": "eagleray.runtime.errors",
     "Pipeline": "eagleray.graphs.pipelines.pipeline",
     "PipelineRun": "eagleray.graphs.pipelines.pipeline_run",
+    "PromotionRefused": "eagleray.runtime.errors",
     "Resources": "eagleray.runtime.resources",
     "Retries": "eagleray.runtime.retries",
     "Rule": "eagleray.featurestore.definitions.rules",

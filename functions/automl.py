@@ -167,6 +167,7 @@ def fit(
         attachments=options.attachments,
         calibration=evaluation.calibration,
         threshold=evaluation.threshold.value if evaluation.threshold else None,
+        intervals=evaluation.intervals,
     )
     best = tuning.search.ranking[0]
     about: dict[str, str | float] = {

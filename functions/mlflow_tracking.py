@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,10 +74,7 @@ class MLflowTracker:
         for alias, version in aliases.items():
             by_version.setdefault(str(version), []).append(alias)
         return sorted(
-            (
-                Version(one.name, one.version, one.run_id, one.source, tuple(sorted(by_version.get(one.version, ()))))
-                for one in found
-            ),
+            (replace(one, aliases=tuple(sorted(by_version.get(one.version, ())))) for one in found),
             key=lambda one: int(one.version),
             reverse=True,
         )
@@ -96,6 +94,16 @@ class MLflowTracker:
         """Points an alias to a version."""
         with translated(self._settings):
             self._client.set_registered_model_alias(name, alias, version)
+
+    def tags(self, name: str) -> Mapping[str, str]:
+        """What is noted at a model, beside its versions; raises `NotFoundError`."""
+        with translated(self._settings):
+            return dict(self._client.get_registered_model(name).tags)
+
+    def set_tag(self, name: str, *, key: str, value: str) -> None:
+        """Notes something at a model."""
+        with translated(self._settings):
+            self._client.set_registered_model_tag(name, key, value)
 
     def fetch(self, version: Version) -> Path:
         """The version's own folder where it is on this machine, else a downloaded copy."""
@@ -123,7 +131,7 @@ class MLflowTracker:
 def _version(found: Any) -> Version:
     return Version(
         name=found.name, version=str(found.version), run_id=found.run_id or "", source=found.source,
-        aliases=tuple(sorted(getattr(found, "aliases", ()))),
+        aliases=tuple(sorted(getattr(found, "aliases", ()))), created_ms=found.creation_timestamp or 0,
     )  # fmt: skip
 
 

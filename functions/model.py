@@ -43,6 +43,7 @@ class Model:
     `signature` maps each feature to the type it was trained on; `feature_vector` names the vector that
     yields the features; `attachments` are bytes that travel with the model, by file name. `calibration` turns
     margins into log-odds that come true; from `threshold` on (a prediction) one acts, where one was chosen.
+    `intervals` hold the `metrics` 95 times of 100, where known.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Model:
     run_id: str = ""
     calibration: Calibration | None = None
     threshold: float | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def predict(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """One prediction a row: a probability (calibrated, if the model is) in classification, the value in regression.
@@ -156,6 +158,7 @@ class Model:
             card["features"] = tuple(card["features"])
             if (curve := card.get("calibration")) is not None:
                 card["calibration"] = Calibration.from_dict(curve)
+            card["intervals"] = {name: (float(low), float(high)) for name, (low, high) in _ends(card).items()}
             return cls(members=tuple(members), attachments=attached, **card)
         except FileNotFoundError as problem:
             raise ModelNotFound(f"no model in {folder}: {problem.filename} is missing") from problem
@@ -194,10 +197,17 @@ class Model:
             "run_id": self.run_id,
             "calibration": self.calibration.to_dict() if self.calibration else None,
             "threshold": self.threshold,
+            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
         }
         files = {file: one.booster.data for one, file in zip(self.members, names, strict=True)}
         files |= {f"attachments/{_plain(name)}": data for name, data in self.attachments.items()}
         return files | {"model.json": json.dumps(card, indent=2).encode()}
+
+
+def _ends(card: Mapping[str, Any]) -> Mapping[str, Sequence[float]]:
+    """The intervals, which older models do not have."""
+    found: Mapping[str, Sequence[float]] = card.get("intervals", {})
+    return found
 
 
 def _plain(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 import uuid
@@ -10,11 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import InputError, ModelNotFound, NotFoundError, did_you_mean
+from ..runtime.errors import InputError, ModelNotFound, NotFoundError, PromotionRefused, did_you_mean
 from ..runtime.settings import Settings
+from .comparison import Comparison
+from .gate import Gate, refusals
 from .model import Model
+from .registered import Registered
 from .run import Run, Tracker, Version
 from .tracking import tracker
+
+# At a model in MLflow: the versions an alias pointed to before, oldest first.
+_BEFORE = "eagleray.before."
+_REMEMBERED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +43,14 @@ class ModelUri:
 
 
 class ModelRegistry:
-    """Registers, finds and promotes models; kept in MLflow (`settings.tracking`)."""
+    """Registers, finds, compares and promotes models; kept in MLflow (`settings.tracking`).
 
-    def __init__(self, settings: Settings, *, store: Tracker | None = None) -> None:
-        self._tracker = store or tracker(settings)
+    `settings` None: those of the environment. Where an address is asked for, `fraud`, `fraud/3` and `fraud@champion`
+    do as well as `models:/fraud@champion`.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, store: Tracker | None = None) -> None:
+        self._tracker = store or tracker(settings or Settings.from_env())
 
     def register(self, model: Model, *, run_id: str = "") -> Model:
         """Stores the model in its run's artifacts (in a run of its own without one) as the next version.
@@ -70,8 +82,7 @@ class ModelRegistry:
         """
         found = self.find(uri)
         folder = self._tracker.fetch(found)
-        # XGBoost's own JSON would be called model.json too.
-        if any(folder.glob("member-*")) or not (folder / "MLmodel").exists():
+        if _is_ours(folder):
             return replace(Model.load(folder), name=found.name, version=found.version)
         from .mlflow_predictor import stored
 
@@ -83,7 +94,7 @@ class ModelRegistry:
 
     def find(self, uri: str) -> Version:
         """The registered version at that address; raises `ModelNotFound` that suggests the nearest one."""
-        wanted = ModelUri.parse(uri)
+        wanted = ModelUri.parse(uri if uri.startswith("models:") else f"models:/{uri}")
         versions = self.versions(wanted.name)
         if wanted.alias:
             aliases = {alias: one for one in versions for alias in one.aliases}
@@ -112,13 +123,84 @@ class ModelRegistry:
         """The registered models by name."""
         return sorted(self._tracker.model_names())
 
-    def promote(self, name: str, *, version: str, alias: str) -> Version:
-        """Points `alias` to that version, away from the one it pointed to; raises `ModelNotFound`."""
+    def show(self, uri: str) -> Registered:
+        """All that is known of a version; raises `ModelNotFound`."""
+        found = self.find(uri)
+        folder = self._tracker.fetch(found)
+        run = None
+        if found.run_id:
+            with contextlib.suppress(NotFoundError):  # the run may be deleted, the version lives on
+                run = self._tracker.read(found.run_id)
+        model = replace(Model.load(folder), name=found.name, version=found.version) if _is_ours(folder) else None
+        return Registered(found, model, run)
+
+    def compare(self, first: str, second: str) -> Comparison:
+        """What differs from the first version to the second; raises `ModelNotFound`."""
+        return Comparison.of(self.show(first), self.show(second))
+
+    def promote(self, name: str, *, version: str, alias: str, gates: Sequence[Gate] = ()) -> Version:
+        """Points `alias` to that version, away from the one it pointed to, which `rollback` goes back to.
+
+        Raises `ModelNotFound`; `PromotionRefused`, with the figures, for a model that one of the `gates` stops.
+        """
         found = self.find(f"models:/{name}/{version}")
         if not re.fullmatch(r"[A-Za-z][\w-]*", alias):
             raise InputError(f"an alias cannot be {alias!r}: use letters, digits, '-' and '_', a letter first")
+        if reasons := self._refusals(found, gates):
+            raise PromotionRefused(f"{name}/{version} does not become {alias}: {'; '.join(reasons)}")
+        now = self._holder(name, alias)
+        if now is not None and now.version != found.version:
+            self._remember(name, alias, [*self._before(name, alias), now.version])
+        self._point(found, alias)
+        return replace(found, aliases=tuple(sorted({*found.aliases, alias})))
+
+    def rollback(self, name: str, *, alias: str = "champion") -> Version:
+        """Points `alias` back to the version it pointed to before; again, and to the one before that.
+
+        Versions that were deleted meanwhile are passed over. Raises `ModelNotFound` where there is none before.
+        """
+        now = self.find(f"models:/{name}@{alias}")
+        known = {one.version: one for one in self.versions(name)}
+        before = self._before(name, alias)
+        while before and (before[-1] == now.version or before[-1] not in known):
+            before.pop()
+        if not before:
+            raise ModelNotFound(
+                f"{alias!r} of model {name!r} pointed to nothing before version {now.version}; promote another version"
+            )
+        back = known[before.pop()]
+        # The alias first: what is left behind by a crash between the two is passed over the next time.
+        self._point(back, alias)
+        self._remember(name, alias, before)
+        return replace(back, aliases=tuple(sorted({*back.aliases, alias})))
+
+    def _refusals(self, found: Version, gates: Sequence[Gate]) -> list[str]:
+        if not gates:
+            return []
+        others = {}
+        for alias in {gate.better_than for gate in gates if gate.better_than}:
+            holder = self._holder(found.name, alias)
+            if holder is not None and holder.version != found.version:  # nobody is better than himself
+                others[alias] = self.show(f"{found.name}/{holder.version}").metrics
+        return refusals(gates, self.show(f"{found.name}/{found.version}").metrics, others)
+
+    def _holder(self, name: str, alias: str) -> Version | None:
+        return next((one for one in self.versions(name) if alias in one.aliases), None)
+
+    def _point(self, to: Version, alias: str) -> None:
         try:
-            self._tracker.set_alias(name, version=found.version, alias=alias)
+            self._tracker.set_alias(to.name, version=to.version, alias=alias)
         except NotFoundError as problem:
             raise ModelNotFound(str(problem)) from problem
-        return replace(found, aliases=tuple(sorted({*found.aliases, alias})))
+
+    def _before(self, name: str, alias: str) -> list[str]:
+        told = self._tracker.tags(name).get(_BEFORE + alias, "")
+        return [one for one in told.split(",") if one]
+
+    def _remember(self, name: str, alias: str, versions: Sequence[str]) -> None:
+        self._tracker.set_tag(name, key=_BEFORE + alias, value=",".join(versions[-_REMEMBERED:]))
+
+
+def _is_ours(folder: Path) -> bool:
+    """True for a folder that `Model.save` wrote: XGBoost's own JSON would be called model.json, too."""
+    return any(folder.glob("member-*")) or not (folder / "MLmodel").exists()

@@ -39,4 +39,4 @@ def fit_parts(parts: Sequence[Part], like: Model, table: pl.DataFrame, *, seed: 
         made = learner(part.learner)
         fitted = made.trainer(fold).refit(part.config, rounds=part.rounds, seed=seed)
         members.append(Member(part.learner, made.booster(fitted), part.weight))
-    return replace(like, members=tuple(members), version="", run_id="", metrics={})
+    return replace(like, members=tuple(members), version="", run_id="", metrics={}, intervals={})

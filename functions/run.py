@@ -49,13 +49,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A registered version of a model: where its folder is and which aliases point to it."""
+    """A registered version of a model: where its folder is and which aliases point to it; `created_ms` since 1970."""
 
     name: str
     version: str
     run_id: str
     source: str
     aliases: tuple[str, ...] = ()
+    created_ms: int = 0
 
 
 class Tracker(Protocol):
@@ -91,6 +92,14 @@ class Tracker(Protocol):
 
     def set_alias(self, name: str, *, version: str, alias: str) -> None:
         """Points an alias to a version."""
+        ...
+
+    def tags(self, name: str) -> Mapping[str, str]:
+        """What is noted at a model, beside its versions."""
+        ...
+
+    def set_tag(self, name: str, *, key: str, value: str) -> None:
+        """Notes something at a model."""
         ...
 
     def fetch(self, version: Version) -> Path:

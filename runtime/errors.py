@@ -10,6 +10,7 @@ EaglerayError
 │   ├── HubItemNotFound
 │   └── PinNotFound        a pinned version that is no longer known
 ├── ModelMismatch          a model wants other features than it is given
+├── PromotionRefused       a model did not pass a gate
 ├── ServerUnavailable      Redis, Ray or a catalog cannot be reached
 ├── StorageError           a disk or a table refused a write
 ├── LogFull                events come faster than they are worked through
@@ -71,6 +72,12 @@ class PinNotFound(NotFoundError):
 
 class ModelMismatch(EaglerayError):
     """A model wants other features than it is given."""
+
+
+class PromotionRefused(EaglerayError):
+    """A model did not pass a gate; the alias points where it did."""
+
+    http_status = 409
 
 
 class ServerUnavailable(EaglerayError):

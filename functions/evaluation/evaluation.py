@@ -82,6 +82,12 @@ class Evaluation:
         """The measures without their intervals."""
         return {name: one.value for name, one in self.estimates.items()}
 
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Low and high end of each measure whose interval is known."""
+        ends = {name: (one.low, one.high) for name, one in self.estimates.items()}
+        return {name: pair for name, pair in ends.items() if np.isfinite(pair).all()}
+
     def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON: everything but the judged rows; what is not known is None."""
         estimates = {

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import polars as pl
 
 from ....functions.function import function
+from ....functions.gate import Gate
 from ....functions.model import Model
 from ....graphs.pipelines.pipeline import Pipeline
 from ....runtime.errors import InputError, ModelNotFound
@@ -100,10 +101,8 @@ def evaluate_champion(model: str, table: pl.DataFrame, label: str, metric: str, 
 
 def is_better(score: float, champion: float | None, metric: str) -> bool:
     """Whether the new model takes the champion's place: it must be better, not as good; without a champion it does."""
-    from ....functions.evaluation.metric import metric as named
-
-    loss = named(metric).loss
-    return champion is None or math.isnan(champion) or loss(score) < loss(champion)
+    gate = Gate(metric, better_than="champion")
+    return not gate.refusals({metric: score}, {} if champion is None else {"champion": {metric: champion}})
 
 
 def register(model: Model, settings: Settings) -> str:

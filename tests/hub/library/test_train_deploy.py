@@ -28,6 +28,7 @@ def test_the_gate_asks_for_better_by_the_metric() -> None:
     assert not is_better(0.5, 0.5, "roc_auc"), "as good is not better"
     assert is_better(0.5, 0.6, "rmse")
     assert not is_better(0.6, 0.5, "rmse")
+    assert not is_better(float("nan"), None, "roc_auc"), "what could not be judged does not go live"
 
 
 def test_the_latest_rows_judge() -> None:
