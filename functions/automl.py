@@ -14,8 +14,9 @@ from ..runtime.settings import Settings
 from .automl_options import DEFAULTS, AutoMLOptions, check_options
 from .automl_run import AutoMLRun, RunStore
 from .evaluation.evaluation import check_segments, judge
-from .evaluation.metric import metric as metric_named
+from .evaluation.metric import Task
 from .evaluation.splits import Split
+from .evaluation.task import aim
 from .evaluation.threshold import Capacity
 from .model import Member, Model
 from .refit import Part, fit_parts
@@ -44,7 +45,8 @@ def fit(
     table: pl.DataFrame,
     *,
     label: str,
-    metric: str = "average_precision",
+    task: Task | None = None,
+    metric: str | None = None,
     budget_s: float = 60.0,
     time_column: str | None = None,
     groups: str | None = None,
@@ -55,19 +57,24 @@ def fit(
     Every numeric or Boolean column beside label, time column, groups and `options.ignore` is a feature. With a time
     column the latest rows judge; else rows of one of the `groups` stay on one side; else a random part of
     each class judges. Intervals respect the groups in either case. Where the budget is too short for one
-    trial, one is still made. Raises `InputError` for a table or an option that cannot work and for one that leaks
-    the label, `ServerUnavailable` where Ray or MLflow cannot be reached.
+    trial, one is still made.
+
+    `task` is "classification" or "regression"; None is told from the metric, or else from the label (0 and 1 or
+    Booleans are classes). `metric` None is the task's usual one: average_precision, rmse. Raises `InputError` for a
+    table or an option that cannot work and for one that leaks the label, `ServerUnavailable` where Ray or MLflow cannot
+    be reached.
     """
     began = time.monotonic()
     check_options(budget_s, options)
     check_segments(table, options.segments)
     learners = {name: learner(name) for name in options.learners}
-    judged_by = metric_named(metric)
     split = Split(
         options.validation_fraction, time_column, options.validation_column, options.seed, groups,
         options.validation_gap, options.test_fraction,
     )  # fmt: skip
     features = features_of(table, label=label, split=split, ignore=_aside(table, options))
+    judged_by = aim(table[label], task=task, metric_name=metric)
+    metric = judged_by.name
     prepared = prepare(table, features, label=label, metric_name=metric, split=split, trusted=options.trusted)
     if options.threshold is not None and prepared.fold.task != "classification":
         raise InputError("a threshold is for classes: leave options.threshold out, or give a metric of classification")

@@ -17,6 +17,8 @@ import eagleray
 ROOT = Path(__file__).resolve().parents[1]
 MAX_LINES = 350
 MAX_ARGUMENTS = 7
+# The one call that people write by hand with all of it: what is learned, by what, and how the rows are divided.
+MORE_ARGUMENTS = {("functions/automl.py", "fit"): 8}
 
 # Imports point down: what a floor may import beside itself.
 FLOORS = {
@@ -236,7 +238,7 @@ def test_functions_take_few_arguments() -> None:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 given = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
                 count = len([name for name in given if name not in {"self", "cls"}])
-                if count > MAX_ARGUMENTS:
+                if count > MORE_ARGUMENTS.get((name_of(path), node.name), MAX_ARGUMENTS):
                     where = f"{name_of(path)}:{node.lineno}"
                     problems.append(f"{where}: {node.name} takes {count} arguments; make a noun of them")
     report(problems)

@@ -1,0 +1,40 @@
+"""What a model is for: the task and its measure, as given or told from the label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from ...runtime.errors import InputError, did_you_mean
+from .metric import METRICS, Metric, Task, metric
+
+USUAL: Mapping[Task, str] = {"classification": "average_precision", "regression": "rmse"}
+
+
+def aim(label: pl.Series, *, task: Task | None = None, metric_name: str | None = None) -> Metric:
+    """The metric to search for, which has its task.
+
+    Without a metric it is the task's usual one. Without either, a label of 0 and 1 or of Booleans is one of classes,
+    any other number a value. Raises `InputError` for names that do not exist or do not go together.
+    """
+    if task is not None and task not in USUAL:
+        raise InputError(f"no task {task!r}{did_you_mean(str(task), USUAL)}")
+    if metric_name is None:
+        return metric(USUAL[task or _told(label)])
+    found = metric(metric_name)
+    if task is not None and found.task != task:
+        fitting = ", ".join(repr(one.name) for one in METRICS.values() if one.task == task)
+        raise InputError(
+            f"metric {metric_name!r} is one of {found.task}, the task is {task}: give one of {fitting}, or leave "
+            "one of the two out"
+        )
+    return found
+
+
+def _told(label: pl.Series) -> Task:
+    """Nulls and NaN do not count; they are refused later, with the number of them."""
+    if label.dtype.is_numeric():
+        values = label.cast(pl.Float64).fill_nan(None).drop_nulls()
+        return "classification" if values.is_in([0.0, 1.0]).all() else "regression"
+    return "classification"
