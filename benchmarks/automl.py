@@ -168,14 +168,15 @@ def tables_part(settings: Settings, asked: argparse.Namespace) -> dict[str, Any]
     for name, (metric, x, y) in tables.items():
         pairs = [pair(x, y, metric, asked.seed + one, settings, asked.table_s) for one in range(asked.seeds)]
         better = np.array([(a - b) if metric == "roc_auc" else (b - a) for a, b in pairs])
-        half = float(t_quantile(len(better)) * better.std(ddof=1) / np.sqrt(len(better))) if len(better) > 1 else np.nan
+        half = t_quantile(len(better)) * better.std(ddof=1) / np.sqrt(len(better)) if len(better) > 1 else None
+        mean = float(better.mean())
         found[name] = {
             "metric": metric, "rows": len(y), "eagleray": [round(a, 4) for a, _ in pairs],
-            "flaml": [round(b, 4) for _, b in pairs], "better by": round(float(better.mean()), 5),
-            "95 % interval": [round(float(better.mean()) - half, 5), round(float(better.mean()) + half, 5)],
+            "flaml": [round(b, 4) for _, b in pairs], "better by": round(mean, 5),
+            "95 % interval": [round(mean - half, 5), round(mean + half, 5)] if half is not None else None,
         }  # fmt: skip
     means = [one["better by"] for one in found.values()]
-    worse = [name for name, one in found.items() if one["95 % interval"][1] < 0]
+    worse = [name for name, one in found.items() if one["95 % interval"] and one["95 % interval"][1] < 0]
     found["summary"] = {
         "tables": len(means),
         "better or equal": sum(m >= 0 for m in means),

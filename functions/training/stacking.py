@@ -21,8 +21,8 @@ _STEPS = 10  # weights are tenths or coarser
 _PARTS = 5
 _CERTAIN = 1.5  # standard errors by which weights must be better: t for 90 % of five parts, on one side
 _WORTH = 0.001  # of the loss: what is gained on the very rows must be more before anything is tried on others
-_MOST_ROWS = 10_000
-_AVERAGING_ROW_S, _WEIGHING_ROW_S = 6e-6, 6e-5
+_MOST_ROWS = 30_000
+_AVERAGING_ROW_S, _WEIGHING_ROW_S = 2e-6, 2e-5
 
 
 def weighing_s(rows: int, *, most: int) -> float:

@@ -48,6 +48,12 @@ def test_a_perfect_and_a_useless_score() -> None:
     assert average_precision(labels, np.zeros(4)) == roc_auc(labels, np.zeros(4)) == 0.5
 
 
+def test_a_score_that_is_no_number_has_no_measure() -> None:
+    labels, scores = np.array([0.0, 1.0, 1.0]), np.array([0.1, np.nan, 0.2], dtype=np.float32)
+    assert np.isnan(average_precision(labels, scores))
+    assert np.isnan(roc_auc(labels, scores))
+
+
 def test_log_loss_of_a_sure_mistake_is_finite() -> None:
     assert np.isfinite(log_loss(np.array([1.0, 0.0]), np.array([0.0, 1.0])))
 
