@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .bins import bins_for
 from .learner import Choice, Config, Fitted, Fold, LogInteger, LogUniform, Patience, Rows, Space, Uniform
 
 if TYPE_CHECKING:
@@ -32,20 +33,20 @@ class LightGBMLearner:
             "feature_fraction": Uniform(0.3, 1.0),
             "lambda_l1": LogUniform(1 / 1024, 1024.0),
             "lambda_l2": LogUniform(1 / 1024, 1024.0),
-            "max_bin": Choice((256, 1024, 4096)),
+            "max_bin": Choice(bins_for(rows)),
         }
 
     def starts(self, rows: int) -> Sequence[Config]:
         """A small quick booster, then the textbook one, then finer bins with stronger brakes."""
-        leaves = max(8, min(1024, rows // 10))
+        leaves, finest = max(8, min(1024, rows // 10)), bins_for(rows)[-1]
         common: Config = {"lambda_l1": 1 / 1024, "lambda_l2": 1.0}
         return (
             {**common, "learning_rate": 0.3, "num_leaves": 8, "min_data_in_leaf": 20, "max_bin": 256}
             | {"bagging_fraction": 1.0, "feature_fraction": 1.0},
             {**common, "learning_rate": 0.1, "num_leaves": min(31, leaves), "min_data_in_leaf": 20}
-            | {"bagging_fraction": 0.9, "feature_fraction": 0.9, "max_bin": 1024},
+            | {"bagging_fraction": 0.9, "feature_fraction": 0.9, "max_bin": min(1024, finest)},
             {**common, "learning_rate": 0.06, "num_leaves": min(16, leaves), "min_data_in_leaf": 60}
-            | {"bagging_fraction": 0.8, "feature_fraction": 0.6, "max_bin": 4096},
+            | {"bagging_fraction": 0.8, "feature_fraction": 0.6, "max_bin": finest},
         )
 
     def trainer(self, fold: Fold) -> LightGBMTrainer:

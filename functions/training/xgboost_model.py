@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .bins import bins_for
 from .learner import Choice, Config, Fitted, Fold, LogInteger, LogUniform, Patience, Rows, Space, Uniform
 from .xgboost_direct import direct
 
@@ -36,21 +37,20 @@ class XGBoostLearner:
             "colsample_bytree": Uniform(0.3, 1.0),
             "reg_alpha": LogUniform(1 / 1024, 1024.0),
             "reg_lambda": LogUniform(1 / 1024, 1024.0),
-            # Counts and rates with a long tail lose their head in 256 bins: up to .04 average precision.
-            "max_bin": Choice((256, 1024, 4096)),
+            "max_bin": Choice(bins_for(rows)),
         }
 
     def starts(self, rows: int) -> Sequence[Config]:
         """A small quick booster, then the textbook one, then finer bins with stronger brakes."""
-        leaves = max(8, min(1024, rows // 10))
+        leaves, finest = max(8, min(1024, rows // 10)), bins_for(rows)[-1]
         common: Config = {"reg_alpha": 1 / 1024, "reg_lambda": 1.0, "colsample_bylevel": 1.0}
         return (
             {**common, "learning_rate": 0.3, "max_leaves": 8, "min_child_weight": 1.0, "subsample": 1.0}
             | {"colsample_bytree": 1.0, "max_bin": 256},
             {**common, "learning_rate": 0.1, "max_leaves": min(31, leaves), "min_child_weight": 1.0}
-            | {"subsample": 0.9, "colsample_bytree": 0.9, "max_bin": 1024},
+            | {"subsample": 0.9, "colsample_bytree": 0.9, "max_bin": min(1024, finest)},
             {**common, "learning_rate": 0.06, "max_leaves": min(16, leaves), "min_child_weight": 5.0}
-            | {"subsample": 0.8, "colsample_bytree": 0.6, "max_bin": 4096},
+            | {"subsample": 0.8, "colsample_bytree": 0.6, "max_bin": finest},
         )
 
     def trainer(self, fold: Fold) -> XGBoostTrainer:
