@@ -21,18 +21,21 @@ from .evaluation.threshold import Capacity
 from .model import Member, Model
 from .refit import Part, fit_parts
 from .resumed import journal_of
+from .table_input import Tabular, bound_bytes, opened, taken
 from .tracking import tracker
 from .training.budget import Budget
 from .training.ensemble import mixed
 from .training.judging import judged_rows, notes
 from .training.learner import Fold, learner
 from .training.nested import nested, outer_portions
+from .training.sample import Plan
 from .training.search import Search, leaderboard
 from .training.stacking import weighing_s, weighted
 from .training.trainer import Pool, Portion
 from .training.training_table import features_of, prepare
 from .training.tune import Tuning
 from .watched import watched
+from .whole_fit import fit_whole
 
 __all__ = ["AutoMLOptions", "AutoMLRun", "fit", "refit"]
 
@@ -42,7 +45,7 @@ _NESTED_SHARE = 0.3  # of the budget, where the table is small
 
 
 def fit(
-    table: pl.DataFrame,
+    table: Tabular,
     *,
     label: str,
     task: Task | None = None,
@@ -54,6 +57,9 @@ def fit(
 ) -> AutoMLRun:
     """Searches learners and their settings for `budget_s` seconds, with the workers' start, final fit and evaluation.
 
+    The table is a Polars, pandas or Arrow frame, a training set, a lazy frame, a path of Parquet or a Ray Dataset. One
+    of more than `options.memory_bytes` is searched over, and judged, by a sample; then comes, on top of the budget, the
+    final fit on all rows.
     Every numeric or Boolean column beside label, time column, groups and `options.ignore` is a feature. With a time
     column the latest rows judge; else rows of one of the `groups` stay on one side; else a random part of
     each class judges. Intervals respect the groups in either case. Where the budget is too short for one
@@ -64,8 +70,13 @@ def fit(
     table or an option that cannot work and for one that leaks the label, `ServerUnavailable` where Ray or MLflow cannot
     be reached.
     """
-    began = time.monotonic()
     check_options(budget_s, options)
+    every = taken(
+        opened(table),
+        Plan(bound_bytes(options.memory_bytes), label, groups, options.validation_column, options.seed),
+    )  # fmt: skip
+    table = every.table
+    began = time.monotonic()
     check_segments(table, options.segments)
     learners = {name: learner(name) for name in options.learners}
     split = Split(
@@ -193,6 +204,8 @@ def fit(
         evaluation=evaluation,
         about=about,
     )
+    run = fit_whole(run, every, seed=options.seed)
+    model = run.model
     if store is not None:
         model = store.write(run, options=options)
     if journal is not None:

@@ -73,7 +73,7 @@ class LightGBMTrainer:
         learn, judge = self._datasets(int(config["max_bin"]))
         labels = self._fold.y_valid
         patience = Patience(self._fold, rounds=int(np.clip(3 / config["learning_rate"], 15, 100)), limit_s=limit_s)
-        booster = self._lgb.Booster(params=self._params(config, seed), train_set=learn)
+        booster = self._lgb.Booster(params=self.params(config, seed), train_set=learn)
         booster.add_valid(judge, "valid")
         number, stop = 0, False
 
@@ -96,28 +96,30 @@ class LightGBMTrainer:
 
     def refit(self, config: Config, *, rounds: int, seed: int) -> bytes:
         """Boosts all rows for so many rounds."""
-        everything = self._lgb.Dataset(self._fold.x, self._fold.y, params=self._data_params(int(config["max_bin"])))
-        booster = self._lgb.train(self._params(config, seed), everything, rounds)
+        everything = self._lgb.Dataset(self._fold.x, self._fold.y, params=self.data_params(int(config["max_bin"])))
+        booster = self._lgb.train(self.params(config, seed), everything, rounds)
         text: str = booster.model_to_string()
         return text.encode()
 
     def _datasets(self, bins: int) -> tuple[lightgbm.Dataset, lightgbm.Dataset]:
         if bins not in self._binned:
-            fold, params = self._fold, self._data_params(bins)
+            fold, params = self._fold, self.data_params(bins)
             learn = self._lgb.Dataset(fold.x_train, fold.y_train, params=params, free_raw_data=False)
             judge = learn.create_valid(fold.x_valid, fold.y_valid, params=params)
             self._binned[bins] = (learn.construct(), judge.construct())
         return self._binned[bins]
 
     @staticmethod
-    def _data_params(bins: int) -> dict[str, Any]:
+    def data_params(bins: int) -> dict[str, Any]:
+        """Those of a dataset with so many bins."""
         # Without the pre-filter off, the first trial's leaf size would decide for all that share the bins.
         return {"max_bin": bins, "feature_pre_filter": False, "num_threads": 1, "verbosity": -1}
 
-    def _params(self, config: Config, seed: int) -> dict[str, Any]:
+    def params(self, config: Config, seed: int) -> dict[str, Any]:
+        """LightGBM's parameters for a configuration, on one thread."""
         return {
             **config,
-            **self._data_params(int(config["max_bin"])),
+            **self.data_params(int(config["max_bin"])),
             "objective": "binary" if self._fold.task == "classification" else "regression",
             "bagging_freq": 1,
             "metric": "None",

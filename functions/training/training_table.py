@@ -53,8 +53,8 @@ def features_of(table: pl.DataFrame, *, label: str, split: Split, ignore: Sequen
         raise InputError(f"label is {label!r}: give the name of the column to predict")
     if label not in table.columns:
         raise InputError(f"no label column {label!r}{did_you_mean(label, table.columns)}")
-    if label in (*split.names, *ignore):
-        raise InputError(f"{label!r} is the label, so it neither divides the rows nor is ignored: name another column")
+    if label in split.names:
+        raise InputError(f"{label!r} is the label, so it does not divide the rows: name another column")
     for name in (*ignore, *split.names):
         if name not in table.columns:
             raise InputError(f"no column {name!r}{did_you_mean(name, table.columns)}")

@@ -85,7 +85,7 @@ class XGBoostTrainer:
                 return patience.after_round(epoch + 1, labels, scores)
 
         booster = self._xgb.train(
-            self._params(config, seed), learn, _MOST_ROUNDS, evals=[(judge, "valid")], verbose_eval=False,
+            self.params(config, seed), learn, _MOST_ROUNDS, evals=[(judge, "valid")], verbose_eval=False,
             callbacks=[StopAtBest()],
         )  # fmt: skip
         margins = booster.predict(judge, output_margin=True, iteration_range=(0, patience.best_round))
@@ -95,7 +95,7 @@ class XGBoostTrainer:
         """Boosts all rows for so many rounds."""
         bins = int(config["max_bin"])
         everything = self._xgb.QuantileDMatrix(self._fold.x, self._fold.y, max_bin=bins, nthread=1)
-        booster = self._xgb.train(self._params(config, seed), everything, rounds)
+        booster = self._xgb.train(self.params(config, seed), everything, rounds)
         return bytes(booster.save_raw("ubj"))
 
     def _matrices(self, bins: int) -> tuple[xgboost.DMatrix, xgboost.DMatrix]:
@@ -106,7 +106,8 @@ class XGBoostTrainer:
             self._binned[bins] = (learn, judge)
         return self._binned[bins]
 
-    def _params(self, config: Config, seed: int) -> dict[str, Any]:
+    def params(self, config: Config, seed: int) -> dict[str, Any]:
+        """XGBoost's parameters for a configuration, on one thread."""
         objective = "binary:logistic" if self._fold.task == "classification" else "reg:squarederror"
         return {
             **config,

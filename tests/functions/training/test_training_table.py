@@ -158,7 +158,7 @@ def test_a_label_among_the_features_is_refused(clicks: pl.DataFrame) -> None:
 
 @pytest.mark.parametrize("split", [Split(time_column="clicked"), Split(groups="clicked"), Split(column="clicked")])
 def test_the_label_does_not_divide_the_rows(clicks: pl.DataFrame, split: Split) -> None:
-    with pytest.raises(InputError, match="'clicked' is the label, so it neither divides the rows nor is ignored"):
+    with pytest.raises(InputError, match="'clicked' is the label, so it does not divide the rows"):
         features_of(clicks, label="clicked", split=split, ignore=("who", "at"))
     with pytest.raises(InputError, match="label is None: give the name of the column to predict"):
         features_of(clicks, label=None, split=Split(), ignore=())  # type: ignore[arg-type]
