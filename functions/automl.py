@@ -18,7 +18,9 @@ from .evaluation.metric import Task
 from .evaluation.splits import Split
 from .evaluation.task import aim
 from .evaluation.threshold import Capacity
+from .feature_profile import profile_of
 from .model import Member, Model
+from .origin import origin_of
 from .refit import Part, fit_parts
 from .resumed import journal_of
 from .table_input import Tabular, bound_bytes, opened, taken
@@ -70,6 +72,7 @@ def fit(
     table or an option that cannot work and for one that leaks the label, `ServerUnavailable` where Ray or MLflow cannot
     be reached.
     """
+    origin = origin_of(table, pins=options.pins)
     check_options(budget_s, options)
     every = taken(
         opened(table),
@@ -186,6 +189,8 @@ def fit(
         calibration=evaluation.calibration,
         threshold=evaluation.threshold.value if evaluation.threshold else None,
         intervals=evaluation.intervals,
+        origin=origin,
+        profile=profile_of(fold.x, features),
     )
     best = tuning.search.ranking[0]
     about: dict[str, str | float] = {

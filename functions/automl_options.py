@@ -28,7 +28,8 @@ class AutoMLOptions:
     `calibration`: "auto", "platt", "isotonic" or "none". `threshold`: `Cost(...)` or `Capacity(...)`. `segments`:
     columns, features or not, by whose values the measures are told. `workers`: None for one a CPU of
     the cluster. `ensemble_size`: up to so many boosters are averaged where that judges as well as the best
-    alone; 1 for the fastest predictions. `model_name`: empty for the label's name. `attachments`: bytes that
+    alone; 1 for the fastest predictions. `model_name`: empty for the label's name. `pins`: a training
+    set's, kept with the model; one that is handed over as the table brings its own. `attachments`: bytes that
     travel with the model, by file name. `on_trial` is called with each finished trial. `track` False keeps
     everything in this process. `progress` False keeps a terminal or a notebook free of the table that shows the search
     under way; elsewhere there is none.
@@ -57,6 +58,7 @@ class AutoMLOptions:
     experiment: str = "automl"
     model_name: str = ""
     feature_vector: str = ""
+    pins: Mapping[str, int] = field(default_factory=dict)
     attachments: Mapping[str, bytes] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     track: bool = True

@@ -2,7 +2,8 @@
 
 Stored as a folder of native formats and JSON, never pickle, so that reading a model runs no code:
 
-    model.json                    everything but the bytes
+    model.json                    everything but the bytes and the profile
+    profile.json                  what the features looked like in training
     member-0.ubj | member-0.txt   one booster each (XGBoost's UBJSON, LightGBM's text)
     attachments/profile.bin       what travels with the model
 """
@@ -22,6 +23,8 @@ import numpy.typing as npt
 from ..runtime.errors import InputError, ModelMismatch, ModelNotFound, StorageError
 from .evaluation.calibration import Calibration
 from .evaluation.metric import Task
+from .feature_profile import FeatureProfile
+from .origin import Origin
 from .training.learner import Booster, learner
 
 _FORMAT = 1
@@ -43,7 +46,8 @@ class Model:
     `signature` maps each feature to the type it was trained on; `feature_vector` names the vector that
     yields the features; `attachments` are bytes that travel with the model, by file name. `calibration` turns
     margins into log-odds that come true; from `threshold` on (a prediction) one acts, where one was chosen.
-    `intervals` hold the `metrics` 95 times of 100, where known.
+    `intervals` hold the `metrics` 95 times of 100, where known. `origin` tells what it was made of, and `profile` what
+    each feature looked like in training.
     """
 
     name: str
@@ -60,6 +64,8 @@ class Model:
     calibration: Calibration | None = None
     threshold: float | None = None
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    origin: Origin = field(default_factory=Origin)
+    profile: Mapping[str, FeatureProfile] = field(default_factory=dict, repr=False)
 
     def predict(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """One prediction a row: a probability (calibrated, if the model is) in classification, the value in regression.
@@ -158,6 +164,8 @@ class Model:
             card["features"] = tuple(card["features"])
             if (curve := card.get("calibration")) is not None:
                 card["calibration"] = Calibration.from_dict(curve)
+            card["origin"] = Origin(**card.get("origin", {}))
+            card["profile"] = _profile(folder / "profile.json")
             card["intervals"] = {name: (float(low), float(high)) for name, (low, high) in _ends(card).items()}
             return cls(members=tuple(members), attachments=attached, **card)
         except FileNotFoundError as problem:
@@ -197,9 +205,12 @@ class Model:
             "run_id": self.run_id,
             "calibration": self.calibration.to_dict() if self.calibration else None,
             "threshold": self.threshold,
+            "origin": self.origin.to_dict(),
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
         }
         files = {file: one.booster.data for one, file in zip(self.members, names, strict=True)}
+        if self.profile:
+            files["profile.json"] = json.dumps({name: one.to_dict() for name, one in self.profile.items()}).encode()
         files |= {f"attachments/{_plain(name)}": data for name, data in self.attachments.items()}
         return files | {"model.json": json.dumps(card, indent=2).encode()}
 
@@ -208,6 +219,13 @@ def _ends(card: Mapping[str, Any]) -> Mapping[str, Sequence[float]]:
     """The intervals, which older models do not have."""
     found: Mapping[str, Sequence[float]] = card.get("intervals", {})
     return found
+
+
+def _profile(file: Path) -> dict[str, FeatureProfile]:
+    """None in older models."""
+    if not file.exists():
+        return {}
+    return {name: FeatureProfile.from_dict(one) for name, one in json.loads(file.read_text()).items()}
 
 
 def _plain(name: str) -> str:

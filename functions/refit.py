@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from ..runtime.errors import InputError, did_you_mean
+from .feature_profile import profile_of
 from .model import Member, Model
 from .training.learner import Config, Fold, learner
 
@@ -39,4 +40,5 @@ def fit_parts(parts: Sequence[Part], like: Model, table: pl.DataFrame, *, seed: 
         made = learner(part.learner)
         fitted = made.trainer(fold).refit(part.config, rounds=part.rounds, seed=seed)
         members.append(Member(part.learner, made.booster(fitted), part.weight))
-    return replace(like, members=tuple(members), version="", run_id="", metrics={}, intervals={})
+    return replace(like, members=tuple(members), version="", run_id="", metrics={}, intervals={},
+        origin=replace(like.origin, pins={}), profile=profile_of(fold.x, like.features))  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from .feature_profile import FeatureProfile
 from .model import Model
 from .run import Run, Version
 
@@ -70,6 +71,8 @@ class Registered:
                 "task": model.task,
                 "label": model.label,
                 "features": {name: model.signature.get(name, "") for name in model.features},
+                "profile": {name: _told(one) for name, one in model.profile.items()},
+                "origin": model.origin.to_dict(),
                 "attachments": {name: f"{len(data)} bytes" for name, data in model.attachments.items()},
             }
         if self.run is not None:
@@ -83,3 +86,10 @@ class Registered:
         if name in self.intervals:
             told["low"], told["high"] = self.intervals[name]
         return told
+
+
+def _told(one: FeatureProfile) -> dict[str, float | None]:
+    """A profile without its quantiles but three."""
+    at = one.quantiles
+    least, median, most = (at[0], at[len(at) // 2], at[-1]) if at else (None, None, None)
+    return {"rows": one.rows, "nulls": one.nulls, "minimum": least, "median": median, "maximum": most, "mean": one.mean}

@@ -13,6 +13,8 @@ from .drift import Distance, Usual, distances
 from .exact_profile import ExactProfile
 from .open_profile import load_profile, new_profile
 from .profile import Floats, Profile
+from .quantile_profile import MAGIC as QUANTILES
+from .quantile_profile import QuantileProfile
 
 BLOCK_ROWS = 200
 MAX_BLOCKS = 100
@@ -42,7 +44,9 @@ class Reference:
 
     @classmethod
     def from_bytes(cls, content: bytes, *, load: Callable[[bytes], Profile] = load_profile) -> Reference:
-        """What `to_bytes` wrote, or a plain profile's bytes; raises `InputError` for anything else."""
+        """What `to_bytes` wrote, or a profile's bytes; raises `InputError` for anything else."""
+        if content.startswith(QUANTILES):
+            return cls(QuantileProfile.from_bytes(content))
         if not content.startswith(_MAGIC):
             return cls(load(content))
         head, _, body = content.removeprefix(_MAGIC).partition(b"\n")

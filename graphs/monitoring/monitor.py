@@ -13,6 +13,8 @@ import polars as pl
 
 from ...featurestore.quality.drift import Distance
 from ...featurestore.quality.profile import Span, numeric_columns
+from ...featurestore.quality.quantile_profile import QuantileProfile
+from ...functions.model import Model
 from ...runtime.errors import InputError
 from ...runtime.settings import Settings
 from ...runtime.units import duration_us
@@ -67,13 +69,15 @@ class Monitor:
     """Watches one endpoint (its name, or what `deploy` gave back).
 
     `reference`: the training rows as `reference_bytes` gives them, or as a frame in the order of time whose numeric
-    columns count; a column named "prediction" is compared with the scores. `window`: the length of a profile.
-    `labels`: a frame with the columns request_id and label, or a function that gives one.
+    columns count; a column named "prediction" is compared with the scores. Or a model, whose own profile of its
+    training rows is taken: that one does not know what varies by itself over a day or a week.
+    `window`: the length of a profile. `labels`: a frame with the columns request_id and label, or a function that gives
+    one.
     """
 
     endpoint: str | Named
     _: KW_ONLY
-    reference: bytes | pl.DataFrame
+    reference: bytes | pl.DataFrame | Model
     window: str = "1m"
     labels: Labels | None = None
     alerts: Sequence[Alert] = field(default_factory=lambda: (Alert.drift(),))
@@ -97,6 +101,8 @@ class Monitor:
         """The reference as `Reference.to_bytes` has it."""
         if isinstance(self.reference, bytes):
             return self.reference
+        if isinstance(self.reference, Model):
+            return _profiled(self.reference)
         if not self._profiled:
             self._profiled.append(reference_bytes(self.reference, settings=self.settings))
         return self._profiled[0]
@@ -163,6 +169,12 @@ def reference_bytes(
     Rows should stand in the order of time: what a feature does over a day or a week is then known as usual.
     """
     return reference_of(numeric_columns(frame, features), Settings.from_env() if settings is None else settings)
+
+
+def _profiled(model: Model) -> bytes:
+    if not model.profile:
+        raise InputError(f"model {model.name!r} was saved without a profile: give the training rows as reference=")
+    return QuantileProfile({name: one.to_dict() for name, one in model.profile.items()}).to_bytes()
 
 
 def _label_columns(frame: pl.DataFrame) -> tuple[list[str], list[float]]:

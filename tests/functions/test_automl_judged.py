@@ -47,7 +47,8 @@ def test_a_small_table_is_judged_by_nested_folds_with_a_threshold_and_a_report(
     local: None, clicks: pl.DataFrame, options: AutoMLOptions
 ) -> None:
     table = clicks.head(600)
-    more = replace(options, ignore=("at",), threshold=Cost(1, 5), segments=("who", "a"), calibration="platt")
+    more = replace(options, ignore=("at",), threshold=Cost(1, 5), segments=("who", "a"), calibration="platt",
+                   pins={"clicks:v1": 4})  # fmt: skip
     run = fit(table, label="clicked", metric="roc_auc", budget_s=8.0, groups="who", options=more)
     assert run.seconds <= 8.0 + 1.0
     found = run.evaluation
@@ -66,6 +67,9 @@ def test_a_small_table_is_judged_by_nested_folds_with_a_threshold_and_a_report(
     settings = more.settings or Settings.from_env()
     loaded = ModelRegistry(settings).load(f"models:/judged/{run.model.version}")
     assert (loaded.calibration, loaded.threshold) == (run.model.calibration, run.model.threshold)
+    assert loaded.intervals["roc_auc"] == (one.low, one.high)
+    assert loaded.profile["a"].rows == 600
+    assert (loaded.origin.pins, loaded.origin.code_file) == ({"clicks:v1": 4}, "test_automl_judged.py")
     store = run_store(settings)
     assert store.artifact(run.run_id, "report.html") == run.report().html.encode()
     told = json.loads(store.artifact(run.run_id, "evaluation.json") or b"")

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from eagleray.functions.evaluation.calibration import Calibration
+from eagleray.functions.feature_profile import FeatureProfile
 from eagleray.functions.model import Member, Model
+from eagleray.functions.origin import Origin
 from eagleray.functions.training.learner import Fold, learner
 from eagleray.runtime.errors import InputError, ModelMismatch, ModelNotFound, StorageError
 
@@ -101,6 +103,23 @@ def test_a_model_comes_back_from_its_folder_the_same(model: Model, rows: np.ndar
     assert found.explain(rows).tolist() == model.explain(rows).tolist()
     files = {p.relative_to(tmp_path / "m").as_posix() for p in (tmp_path / "m").rglob("*") if p.is_file()}
     assert files == {"model.json", "member-0.ubj", "member-1.txt", "attachments/profile.bin"}
+
+
+def test_a_model_saved_before_it_knew_its_origin_loads(model: Model, tmp_path: Path) -> None:
+    full = replace(
+        model,
+        intervals={"roc_auc": (0.7, 0.9)},
+        origin=Origin(pins={"cards:1": 3}, code_hash="ab", libraries={"xgboost": "3.2.0"}),
+        profile={"a": FeatureProfile(3, 1, 0, 1.5, 0.5, (1.0, 2.0))},
+    )
+    full.save(tmp_path / "new")
+    assert replace(Model.load(tmp_path / "new"), members=()) == replace(full, members=())
+    full.save(tmp_path / "old")
+    (tmp_path / "old" / "profile.json").unlink()
+    card = json.loads((tmp_path / "old" / "model.json").read_text())
+    del card["origin"], card["intervals"]
+    (tmp_path / "old" / "model.json").write_text(json.dumps(card))
+    assert replace(Model.load(tmp_path / "old"), members=()) == replace(model, members=())
 
 
 def test_a_calibrated_model_predicts_what_its_curve_says_and_explains_as_before(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import polars as pl
 import pytest
 
 from eagleray.featurestore.quality.exact_profile import ExactProfile
+from eagleray.functions.feature_profile import profile_of
+from eagleray.functions.model import Model
 from eagleray.graphs.monitoring.action import Action, Notice
 from eagleray.graphs.monitoring.alert import Alert
 from eagleray.graphs.monitoring.monitor import Monitor, reference_bytes
@@ -132,6 +135,22 @@ def test_actions_are_told_and_their_failures_reported(tmp_path: Path, settings: 
     told.clear()
     monitor.check(DAY + timedelta(hours=12), profiler=profiler)
     assert told == []
+
+
+def test_a_models_own_profile_is_a_reference(tmp_path: Path, settings: Settings) -> None:
+    """Without rows, and without whylogs: what the model kept of its training."""
+    week = features(np.random.default_rng(1_003), 5_600)
+    profile = profile_of(np.column_stack(list(week.values())), list(week))
+    model = Model("fraud", "classification", "is_fraud", tuple(week), (), profile=profile)
+    profiler = local(tmp_path)
+    serve_a_day(profiler, 3, shift=2.0)
+    monitor = Monitor("fraud", reference=model, window="1h", settings=settings)
+    shifted = DAY + timedelta(hours=SHIFT_HOUR)
+    assert monitor.check(shifted, since=DAY, profiler=profiler).firings == ()
+    assert monitor.check(DAY + timedelta(days=1), since=shifted, profiler=profiler).drifted == ("amount",)
+    bare = Monitor("fraud", reference=replace(model, profile={}), settings=settings)
+    with pytest.raises(InputError, match="saved without a profile: give the training rows"):
+        bare.reference_bytes()
 
 
 def test_a_monitor_says_at_once_what_is_wrong(settings: Settings) -> None:
