@@ -10,7 +10,7 @@ from ..runtime.errors import InputError
 from ..runtime.settings import Settings
 from .evaluation.calibration import METHODS, Method
 from .evaluation.threshold import Capacity, Cost
-from .training.learner import LEARNERS
+from .training.learner import LEARNERS, USUAL_LEARNERS
 from .training.search import Trial
 
 
@@ -18,6 +18,7 @@ from .training.search import Trial
 class AutoMLOptions:
     """What can be set beside label, metric, budget and time column.
 
+    `learners`: some of "xgboost", "lightgbm", "forest", "extra_trees" and "linear".
     `ignore`: columns that are no features (keys, texts). `trusted`: features that may tell the label alone, or hold
     times after the row's own, for they are known in time. `memory_bytes`: the most that a table searched over whole may
     take; None for a fifth of the free memory. `validation_column`: a Boolean column that is true
@@ -40,7 +41,7 @@ class AutoMLOptions:
     trial at a time, and `trials` ends the search, not `budget_s`; a round counts as seconds by the table's size.
     """
 
-    learners: Sequence[str] = tuple(LEARNERS)
+    learners: Sequence[str] = USUAL_LEARNERS
     ignore: Sequence[str] = ()
     trusted: Sequence[str] = ()
     memory_bytes: int | None = None

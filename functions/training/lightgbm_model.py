@@ -61,6 +61,8 @@ class LightGBMLearner:
 class LightGBMTrainer:
     """Trains on one thread; the binned datasets are made once per max_bin and shared by all trials."""
 
+    most_rounds = _MOST_ROUNDS
+
     def __init__(self, fold: Fold) -> None:
         import lightgbm
 
@@ -72,7 +74,7 @@ class LightGBMTrainer:
         """Boosts until the metric on the validation rows has not improved for a while."""
         learn, judge = self._datasets(int(config["max_bin"]))
         labels = self._fold.y_valid
-        patience = Patience(self._fold, rounds=int(np.clip(3 / config["learning_rate"], 15, 100)), limit_s=limit_s)
+        patience = Patience(self._fold, rounds=self.patient_rounds(config), limit_s=limit_s)
         booster = self._lgb.Booster(params=self.params(config, seed), train_set=learn)
         booster.add_valid(judge, "valid")
         number, stop = 0, False
@@ -82,17 +84,15 @@ class LightGBMTrainer:
             stop = patience.after_round(number, labels, scores)
             return "metric", patience.best_value, False
 
-        while not stop and number < _MOST_ROUNDS:
+        while not stop and number < self.most_rounds:
             number += 1
             exhausted = booster.update()
             # The evaluation keeps the validation scores up to date: no tree is walked twice.
             booster.eval_valid(feval=look)
             stop = stop or exhausted
-        margins = np.asarray(
-            booster.predict(self._fold.x_valid, raw_score=True, num_iteration=patience.best_round, num_threads=1),
-            dtype=np.float32,
-        )
-        return Fitted(patience.best_round, patience.trained, margins=margins, cut=patience.cut)
+        rounds = self.kept_rounds(patience)
+        margins = booster.predict(self._fold.x_valid, raw_score=True, num_iteration=rounds, num_threads=1)
+        return Fitted(rounds, patience.trained, margins=np.asarray(margins, dtype=np.float32), cut=patience.cut)
 
     def refit(self, config: Config, *, rounds: int, seed: int) -> bytes:
         """Boosts all rows for so many rounds."""
@@ -100,6 +100,14 @@ class LightGBMTrainer:
         booster = self._lgb.train(self.params(config, seed), everything, rounds)
         text: str = booster.model_to_string()
         return text.encode()
+
+    def patient_rounds(self, config: Config) -> int:
+        """So many rounds without a better value are enough."""
+        return int(np.clip(3 / config["learning_rate"], 15, 100))
+
+    def kept_rounds(self, patience: Patience) -> int:
+        """Up to the best one."""
+        return patience.best_round
 
     def _datasets(self, bins: int) -> tuple[lightgbm.Dataset, lightgbm.Dataset]:
         if bins not in self._binned:

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from eagleray.functions.automl import AutoMLOptions, fit
 from eagleray.functions.evaluation.metric import average_precision
 from eagleray.functions.evaluation.threshold import Capacity, Cost
+from eagleray.functions.model import Model
 from eagleray.functions.model_registry import ModelRegistry
 from eagleray.functions.training.search import Trial
 from eagleray.runtime.errors import DefinitionError, InputError
@@ -131,6 +133,23 @@ def test_regression_untracked(ray_cluster: Settings, clicks: pl.DataFrame, optio
     assert run.metrics["rmse"] < 1.0
     rows = table.select(run.model.features).cast(pl.Float64).fill_null(np.nan).to_numpy()
     assert run.model.predict(rows).mean() == pytest.approx(10, abs=0.5)
+
+
+def test_every_learner_is_searched_and_their_mean_explained(
+    ray_cluster: Settings, clicks: pl.DataFrame, options: AutoMLOptions, tmp_path: Path
+) -> None:
+    names = ("xgboost", "forest", "extra_trees", "linear")
+    run = fit(
+        clicks, label="clicked", budget_s=12.0, time_column="at",
+        options=replace(options, track=False, learners=names, trials=12, ensemble_size=4),
+    )  # fmt: skip
+    assert set(run.leaderboard["learner"]) == set(names)
+    assert run.leaderboard["status"].to_list().count("failed") == 0
+    run.model.save(tmp_path / "model")
+    found = Model.load(tmp_path / "model")
+    rows = clicks.select(found.features).cast(pl.Float64).fill_null(np.nan).to_numpy()
+    assert found.predict(rows).tolist() == run.model.predict(rows).tolist()
+    assert np.abs(found.explain(rows).sum(axis=1) - found.margins(rows)).max() < 1e-4
 
 
 @pytest.mark.parametrize("budget_s", [0.0, -1.0, float("nan"), float("inf"), "10", None])
