@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from eagleray.graphs.pipelines.pipeline import Pipeline
     from eagleray.graphs.pipelines.pipeline_run import PipelineRun
     from eagleray.graphs.serving.endpoint import Endpoint
+    from eagleray.hub.library.describe.function import describe
     from eagleray.runtime.errors import (
         DefinitionError,
         DeploymentError,
@@ -115,6 +116,7 @@ __all__ = [
     "TrackedRun",
     "automl",
     "current_run",
+    "describe",
     "function",
     "hub",
     "log_artifact",
@@ -174,6 +176,7 @@ _HOMES = {
     "Timing": "eagleray.runtime.schedule",
     "TrackedRun": "eagleray.functions.tracked_run",
     "current_run": "eagleray.functions.current_run",
+    "describe": "eagleray.hub.library.describe.function",
     "function": "eagleray.functions.function",
     "log_artifact": "eagleray.functions.current_run",
     "log_metric": "eagleray.functions.current_run",

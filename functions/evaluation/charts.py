@@ -14,6 +14,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 12, 40
 _COLOURS = ("#2a6fbb", "#c8553d", "#588157", "#8a6fae")
 _DASHES = ("", "6 3", "2 3", "8 3 2 3")
 _MOST_POINTS = 300
+_LETTER = 7  # pixels that a letter may take
 
 Span = tuple[float, float]
 Numbers = Sequence[float] | npt.NDArray[np.floating]
@@ -21,12 +22,13 @@ Numbers = Sequence[float] | npt.NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A named line through points; `marked` shows the points themselves."""
+    """A named line through points; `marked` shows the points themselves, without `joined` nothing else."""
 
     name: str
     x: Numbers
     y: Numbers
     marked: bool = False
+    joined: bool = True
 
 
 def line_chart(
@@ -43,9 +45,11 @@ def line_chart(
     for place, line in enumerate(lines):
         colour, dash = _COLOURS[place % 4], _DASHES[place % 4]
         px, py = _thinned(np.asarray(line.x, dtype=float), np.asarray(line.y, dtype=float))
-        parts.append(_path(px, py, xs, ys, colour, dash))
+        if line.joined:
+            parts.append(_path(px, py, xs, ys, colour, dash))
         if line.marked:
-            parts += [f'<circle cx="{_x(a, xs):.1f}" cy="{_y(b, ys):.1f}" r="3" fill="{colour}"/>'
+            size = "3" if line.joined else "2"
+            parts += [f'<circle cx="{_x(a, xs):.1f}" cy="{_y(b, ys):.1f}" r="{size}" fill="{colour}"/>'
                       for a, b in zip(px, py, strict=True)]  # fmt: skip
     if len(lines) > 1:
         parts.append(_legend([line.name for line in lines]))
@@ -70,18 +74,21 @@ def histogram(
 def bar_chart(names: Sequence[str], values: Sequence[float], *, unit: str = "") -> str:
     """A horizontal bar for each name, in the order given; values from zero up."""
     most = max([*values, 1e-300])
-    row, left = 20, 120
+    # Names of features have their ends in common with none, their beginnings often: as much of them as there is room.
+    row, left = 20, min(330, max(120, 12 + _LETTER * max((len(name) for name in names), default=0)))
+    letters = (left - 12) // _LETTER
     height = row * len(names) + 8
     parts = []
     for place, (name, value) in enumerate(zip(names, values, strict=True)):
-        top, width = 4 + place * row, (WIDTH - left - 55) * value / most
-        shown = name if len(name) <= 18 else name[:17] + "…"
+        top, width = 4 + place * row, (WIDTH - 175) * value / most
+        shown = name if len(name) <= letters else name[: letters - 1] + "…"
+        told = f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
         parts.append(
             f'<text x="{left - 6}" y="{top + 13}" text-anchor="end">{_text(shown)}<title>{_text(name)}</title></text>'
             f'<rect x="{left}" y="{top + 3}" width="{max(width, 0.5):.1f}" height="{row - 6}" fill="{_COLOURS[0]}"/>'
-            f'<text x="{left + width + 5:.1f}" y="{top + 13}">{value:.3g}{_text(unit)}</text>'
+            f'<text x="{left + width + 5:.1f}" y="{top + 13}">{told}{_text(unit)}</text>'
         )
-    return _svg(parts, "bars", height=height)
+    return _svg(parts, "bars", width=WIDTH - 120 + left, height=height)
 
 
 def heat_map(names: Sequence[str], values: npt.NDArray[np.floating]) -> str:

@@ -176,8 +176,10 @@ def _value_plots(found: Evaluation) -> dict[str, str]:
                                            y="mean label", x_span=(low, high), y_span=(low, high), diagonal=True),
         "Errors": histogram([("error", found.scores - found.labels)], x="prediction - label"),
         "Values": histogram([("label", found.labels), ("prediction", found.scores)], x="value"),
-        "Labels by prediction": line_chart([Line("label", found.scores[some][order], found.labels[some][order])],
-                                           x="prediction", y="label"),
+        "Labels by prediction": line_chart(
+            [Line("label", found.scores[some][order], found.labels[some][order], marked=True, joined=False)],
+            x="prediction", y="label",
+        ),
     }  # fmt: skip
 
 

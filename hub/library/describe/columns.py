@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from ....functions.evaluation.charts import Line
@@ -13,11 +14,14 @@ from ....functions.evaluation.segments import as_texts
 _BINS = 30
 _MOST_VALUES = 10
 _PARTS = 10
+_PERIODS = 12
+_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Numbers: `counts` between neighbouring `edges`. Others: `counts` of the most frequent `values`, then "other"."""
+    """Numbers: `counts` between neighbouring `edges`. Dates and times: `counts` of twelve periods, `values` their
+    beginnings. Others: `counts` of the most frequent `values`, then "other"."""
 
     counts: tuple[int, ...]
     edges: tuple[float, ...] = ()
@@ -37,11 +41,17 @@ class Relation:
 def distribution(column: pl.Series) -> Distribution:
     """What the column holds beside nulls; numbers with few distinct values count as values."""
     known = column.drop_nulls()
+    if is_moment(known.dtype):
+        starts, places = _periods(known)
+        return Distribution(tuple(np.bincount(places, minlength=len(starts)).tolist()), values=starts)
     if known.dtype.is_numeric() and known.n_unique() > _MOST_VALUES:
         values = known.cast(pl.Float64).to_numpy()
         values = values[np.isfinite(values)]
         if len(values) and np.ptp(values) > 0:
-            counts, edges = np.histogram(values, _BINS)
+            # Whole numbers within a short reach get a bar each: finer ones would leave gaps.
+            low, high = values.min(), values.max()
+            each = known.dtype.is_integer() and high - low < _BINS
+            counts, edges = np.histogram(values, np.arange(low - 0.5, high + 1) if each else _BINS)
             return Distribution(tuple(counts.tolist()), edges=tuple(edges.tolist()))
     return _of_values(known)
 
@@ -58,6 +68,11 @@ def relation(column: pl.Series, label: pl.Series) -> Relation:
         ).sort("p")  # fmt: skip
         parts = tuple(f"{edges[p]:.4g} to {edges[p + 1]:.4g}" for p in found["p"].to_list())
         return Relation(parts, tuple(found["n"]), tuple(found["y"]), tuple(found["x"]))
+    if is_moment(column.dtype):
+        starts, places = _periods(frame["x"])
+        found = frame.with_columns(p=pl.Series(places)).group_by("p").agg(pl.len().alias("n"), pl.col("y").mean())
+        found = found.sort("p")
+        return Relation(tuple(starts[p] for p in found["p"].to_list()), tuple(found["n"]), tuple(found["y"]))
     texts = as_texts(frame["x"])
     found = frame.with_columns(p=texts).group_by("p").agg(pl.len().alias("n"), pl.col("y").mean())
     found = found.sort("n", "p", descending=[True, False]).head(_MOST_VALUES)
@@ -69,6 +84,22 @@ def relation(column: pl.Series, label: pl.Series) -> Relation:
 def lines_of(one: Relation) -> list[Line]:
     """The mean label along the column."""
     return [Line("mean", one.middles, one.mean_label, marked=True)]
+
+
+def is_moment(dtype: pl.DataType) -> bool:
+    """Whether values of that type are dates or times of day and date."""
+    return dtype in (pl.Date, pl.Datetime)
+
+
+def _periods(moments: pl.Series) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+    """Twelve periods of equal length: where each begins, and the one each moment is in."""
+    us = moments.cast(pl.Datetime("us")).cast(pl.Int64).to_numpy()
+    if not len(us):
+        return (), us
+    low, reach = int(us.min()), int(np.ptp(us)) + 1
+    places = ((us - low) * (_PERIODS / reach)).astype(np.int64).clip(0, _PERIODS - 1)
+    starts = pl.Series([low + reach * i // _PERIODS for i in range(_PERIODS)]).cast(pl.Datetime("us"))
+    return tuple(starts.dt.strftime("%Y-%m-%d %H:%M" if reach < _PERIODS * _DAY_US else "%Y-%m-%d")), places
 
 
 def _of_values(known: pl.Series) -> Distribution:

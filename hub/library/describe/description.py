@@ -101,7 +101,7 @@ class Description:
                 yield f"{name!r} holds nothing but nulls."
             elif self.rows > 1 and row["distinct"] == 1:
                 yield f"{name!r} has one value in all rows."
-            elif (row.get("relation") or 0) > 0.999:
+            elif (row.get("relation") or 0) > 0.999 and (row["mean"] is not None or 2 * row["distinct"] < self.rows):
                 yield f"{name!r} tells {self.label!r} nearly alone: is it known before the label is?"
         for a, b, r in self.correlations.pairs():
             if abs(r) <= 0.999:
@@ -144,7 +144,7 @@ def _to_thousand(counts: tuple[int, ...]) -> list[int]:
 def _columns(found: pl.DataFrame) -> str:
     whole = {"count", "nulls", "distinct"}
     rows = [
-        [str(value) if name in ("column", "dtype") else f"{value:,}" if name in whole else
+        [str(value).partition("(time_unit")[0] if name in ("column", "dtype") else f"{value:,}" if name in whole else
          number(float("nan") if value is None else float(value)) for name, value in row.items()]
         for row in found.iter_rows(named=True)
     ]  # fmt: skip

@@ -8,7 +8,7 @@ import polars as pl
 
 from ....functions.function import function
 from ....runtime.errors import FeatureNotFound, InputError, did_you_mean
-from .columns import distribution, relation
+from .columns import distribution, is_moment, relation
 from .description import Correlations, Description
 
 _MOST_CORRELATED = 20
@@ -22,7 +22,7 @@ def describe(frame: Any, *, label: str | None = None) -> Description:
     `.table` has a row per column: column, dtype, count, nulls, distinct, mean, std, min, p25, p50, p75, max, relation.
     `frame` is a Polars frame or what Polars reads (Arrow, pandas, a dict of columns). NaN counts as null; numbers
     describe numeric and true/false columns (true is 1), other columns have nulls there. With `label`, `relation`
-    (0-1) says how much of the label a column alone explains: |Pearson's r| for numbers, else the correlation
+    (0-1) says how much of the label a column alone explains: |Pearson's r| for numbers and times, else the correlation
     ratio (Fisher 1925), which a column with many distinct values overstates. Raises `InputError` and `FeatureNotFound`.
     """
     table = _table(frame)
@@ -126,7 +126,9 @@ def _relations(clean: pl.DataFrame, target: pl.Series, numeric: set[str], label:
             continue
         column = pl.col(name)
         both = column.is_not_null() & y.is_not_null()
-        if name in numeric:
+        if is_moment(clean.schema[name]):
+            column = column.cast(pl.Datetime("us")).cast(pl.Int64).cast(pl.Float64)
+        if name in numeric or is_moment(clean.schema[name]):
             found[name] = clean.select(pl.corr(column.filter(both), y.filter(both)).abs()).item()
             continue
         groups = (

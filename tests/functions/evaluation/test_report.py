@@ -160,6 +160,19 @@ def test_charts_of_nothing_and_of_one_point_are_drawn() -> None:
         ET.fromstring(picture)
 
 
+def test_long_names_are_told_apart_and_large_counts_are_read() -> None:
+    names = [f"transactions__amount_sum_{days}d" for days in range(3)]
+    picture = bar_chart(names, [1234567.0, 12.0, 0.5])
+    assert all(f">{name}<" in picture for name in names)
+    assert [">1,234,567<" in picture, ">12<" in picture, ">0.5<" in picture] == [True] * 3
+    assert f">{'x' * 44}…<" in bar_chart(["x" * 200], [1.0])
+
+
+def test_points_alone_are_not_joined() -> None:
+    points = line_chart([Line("p", [0.0, 1.0], [0.0, 1.0], marked=True, joined=False)], x="x", y="y")
+    assert (points.count("<circle"), points.count("<polyline")) == (2, 0)
+
+
 def test_a_long_line_is_thinned_and_keeps_its_ends_and_corners() -> None:
     x = np.linspace(0, 1, 50_000)
     picture = line_chart([Line("step", x, (x > 0.5).astype(float))], x="x", y="y", x_span=(0, 1), y_span=(0, 1))

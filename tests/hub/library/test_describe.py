@@ -116,6 +116,29 @@ def test_each_part_of_a_column_tells_its_mean_label() -> None:
     assert "fraud" not in found
 
 
+def test_moments_are_shown_by_periods_and_are_no_keys() -> None:
+    at = pl.datetime_range(pl.datetime(2026, 1, 1), pl.datetime(2026, 4, 30), "1h", eager=True)
+    late = pl.Series((at.dt.month() == 4).cast(pl.Int64))
+    found = describe(pl.DataFrame({"at": at, "day": at.dt.date(), "y": late}), label="y")
+    for name in ("at", "day"):
+        one = found.distributions[name]
+        assert (len(one.counts), sum(one.counts), one.values[0]) == (12, len(at), "2026-01-01")
+        assert max(one.counts) - min(one.counts) <= 24
+        assert found.relations[name].mean_label[0] == 0
+        assert found.relations[name].mean_label[-1] == 1
+        expected = abs(np.corrcoef(at.dt.epoch("us").to_numpy(), late.to_numpy())[0, 1])
+        assert rows(found)[name]["relation"] == pytest.approx(expected, abs=0.01)
+    assert "nearly alone" not in found.report().html
+    keys = pl.DataFrame({"key": [f"k{i}" for i in range(100)], "y": [i % 2 for i in range(100)]})
+    assert "nearly alone" not in describe(keys, label="y").report().html
+
+
+def test_whole_numbers_of_a_short_reach_have_a_bar_each() -> None:
+    found = describe({"hour": [i % 24 for i in range(2400)]}).distributions["hour"]
+    assert found.counts == (100,) * 24
+    assert (found.edges[0], found.edges[-1]) == (-0.5, 23.5)
+
+
 def test_rows_are_counted_by_what_they_lack() -> None:
     table = frame()
     lacks = table["holes"].is_null().cast(pl.Int8) + (table["count"] == 0).cast(pl.Int8)
