@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eagleray.functions.job import Job
     from eagleray.functions.model import Model
     from eagleray.functions.model_registry import ModelRegistry
+    from eagleray.functions.reason_codes import ReasonCodes
     from eagleray.functions.schedule import Schedule
     from eagleray.functions.tracked_run import TrackedRun
     from eagleray.graphs.flows.event import Event
@@ -102,6 +103,7 @@ __all__ = [
     "Pipeline",
     "PipelineRun",
     "PromotionRefused",
+    "ReasonCodes",
     "Resources",
     "Retries",
     "Rule",
@@ -163,6 +165,7 @@ _HOMES = {
     "Pipeline": "eagleray.graphs.pipelines.pipeline",
     "PipelineRun": "eagleray.graphs.pipelines.pipeline_run",
     "PromotionRefused": "eagleray.runtime.errors",
+    "ReasonCodes": "eagleray.functions.reason_codes",
     "Resources": "eagleray.runtime.resources",
     "Retries": "eagleray.runtime.retries",
     "Rule": "eagleray.featurestore.definitions.rules",

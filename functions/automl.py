@@ -89,6 +89,8 @@ def fit(
     features = features_of(table, label=label, split=split, ignore=_aside(table, options))
     judged_by = aim(table[label], task=task, metric_name=metric)
     metric = judged_by.name
+    if options.reasons is not None:
+        options.reasons.check(features)
     prepared = prepare(table, features, label=label, metric_name=metric, split=split, trusted=options.trusted)
     if options.threshold is not None and prepared.fold.task != "classification":
         raise InputError("a threshold is for classes: leave options.threshold out, or give a metric of classification")
@@ -190,6 +192,7 @@ def fit(
         threshold=evaluation.threshold.value if evaluation.threshold else None,
         intervals=evaluation.intervals,
         origin=origin,
+        reasons=options.reasons,
         profile=profile_of(fold.x, features),
     )
     best = tuning.search.ranking[0]

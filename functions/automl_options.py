@@ -10,6 +10,7 @@ from ..runtime.errors import InputError
 from ..runtime.settings import Settings
 from .evaluation.calibration import METHODS, Method
 from .evaluation.threshold import Capacity, Cost
+from .reason_codes import ReasonCodes
 from .training.learner import LEARNERS, USUAL_LEARNERS
 from .training.search import Trial
 
@@ -30,7 +31,8 @@ class AutoMLOptions:
     columns, features or not, by whose values the measures are told. `workers`: None for one a CPU of
     the cluster. `ensemble_size`: up to so many boosters are averaged where that judges as well as the best
     alone; 1 for the fastest predictions. `model_name`: empty for the label's name. `pins`: a training
-    set's, kept with the model; one that is handed over as the table brings its own. `attachments`: bytes that
+    set's, kept with the model; one that is handed over as the table brings its own. `reasons`:
+    `ReasonCodes(...)` that explain decisions to people. `attachments`: bytes that
     travel with the model, by file name. `on_trial` is called with each finished trial. `track` False keeps
     everything in this process. `progress` False keeps a terminal or a notebook free of the table that shows the search
     under way; elsewhere there is none.
@@ -60,6 +62,7 @@ class AutoMLOptions:
     model_name: str = ""
     feature_vector: str = ""
     pins: Mapping[str, int] = field(default_factory=dict)
+    reasons: ReasonCodes | None = None
     attachments: Mapping[str, bytes] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     track: bool = True

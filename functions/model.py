@@ -25,6 +25,7 @@ from .evaluation.calibration import Calibration
 from .evaluation.metric import Task
 from .feature_profile import FeatureProfile
 from .origin import Origin
+from .reason_codes import ReasonCodes
 from .training.learner import Booster, learner
 
 _FORMAT = 1
@@ -47,7 +48,7 @@ class Model:
     yields the features; `attachments` are bytes that travel with the model, by file name. `calibration` turns
     margins into log-odds that come true; from `threshold` on (a prediction) one acts, where one was chosen.
     `intervals` hold the `metrics` 95 times of 100, where known. `origin` tells what it was made of, and `profile` what
-    each feature looked like in training.
+    each feature looked like in training. `reasons` are the texts that explain a decision to people.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Model:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin)
     profile: Mapping[str, FeatureProfile] = field(default_factory=dict, repr=False)
+    reasons: ReasonCodes | None = None
 
     def predict(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """One prediction a row: a probability (calibrated, if the model is) in classification, the value in regression.
@@ -165,6 +167,8 @@ class Model:
             if (curve := card.get("calibration")) is not None:
                 card["calibration"] = Calibration.from_dict(curve)
             card["origin"] = Origin(**card.get("origin", {}))
+            if (told := card.get("reasons")) is not None:
+                card["reasons"] = ReasonCodes.from_dict(told)
             card["profile"] = _profile(folder / "profile.json")
             card["intervals"] = {name: (float(low), float(high)) for name, (low, high) in _ends(card).items()}
             return cls(members=tuple(members), attachments=attached, **card)
@@ -206,6 +210,7 @@ class Model:
             "calibration": self.calibration.to_dict() if self.calibration else None,
             "threshold": self.threshold,
             "origin": self.origin.to_dict(),
+            "reasons": self.reasons.to_dict() if self.reasons else None,
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
         }
         files = {file: one.booster.data for one, file in zip(self.members, names, strict=True)}

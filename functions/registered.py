@@ -73,6 +73,7 @@ class Registered:
                 "features": {name: model.signature.get(name, "") for name in model.features},
                 "profile": {name: _told(one) for name, one in model.profile.items()},
                 "origin": model.origin.to_dict(),
+                "reasons": model.reasons.to_dict() if model.reasons else None,
                 "attachments": {name: f"{len(data)} bytes" for name, data in model.attachments.items()},
             }
         if self.run is not None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ..autoscaling.scale import Scale
+from ..functions.reason_codes import ReasonCodes
 from ..runtime.errors import DefinitionError
 from ..runtime.resources import Resources
 from ..runtime.settings import Settings
@@ -122,9 +123,12 @@ class Graph(KeepingSteps):
         """
         return Step("predict", name, declared_together(self.name, models, combine, weights))
 
-    def explain(self, *, name: str | None = None) -> Step:
-        """Adds each feature's contribution to every answer; POST /<graph>/explain needs no such step."""
-        return Step("explain", name or "explain")
+    def explain(self, *, reasons: ReasonCodes | None = None, name: str | None = None) -> Step:
+        """Adds each feature's contribution to every answer; POST /<graph>/explain needs no such step.
+
+        With `reasons`, or a model that carries reason codes, also why in words; they are kept with the decision.
+        """
+        return Step("explain", name or "explain", reasons)
 
     def filter(self, predicate: Callable[..., Any], *, name: str | None = None) -> Step:
         """Lets only those go on that the predicate says yes to; the others' answer is null."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .event import Event
+from .reasons import FIELDS
 from .step import Step, walk
 from .subjects import takes_event
 
@@ -34,7 +35,7 @@ def answering(steps: Sequence[Step]) -> Callable[[Event], dict[str, Any]]:
         if predicts or event.score is not None:  # scored before a queue, perhaps
             found["score"] = event.score
         if event.contributions is not None:
-            found |= {key: event.values[key] for key in ("contributions", "base_value")}
+            found |= {key: event.values[key] for key in ("contributions", "base_value", *FIELDS) if key in event.values}
         if fields:
             values, body = event.values, event.body
             for field in fields:

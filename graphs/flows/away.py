@@ -38,6 +38,8 @@ class AwayModel:
         self.features = tuple(model.features)
         self.name = str(getattr(model, "name", step))
         self.version = str(getattr(model, "version", ""))
+        self.reasons = getattr(model, "reasons", None)
+        self.threshold = getattr(model, "threshold", None)
         self._step = step
         self.call: Call | None = None
 
@@ -112,7 +114,7 @@ def _stand_in(step: Step, models: Mapping[str, AwayModel], *, is_alone: bool) ->
             options, retries=given.retries, timeout_s=given.timeout_s, fallback=given.fallback, on_error=given.on_error
         )
     routes = tuple((way, tuple(_stand_in(one, models, is_alone=False) for one in route)) for way, route in step.routes)
-    subject = models.get(step.name) or (step.subject if step.kind == "enrich" else None)
+    subject = models.get(step.name) or (step.subject if step.kind in ("enrich", "explain") else None)
     return Step(step.kind, step.name, subject, FREE, step.fields, routes, options)
 
 

@@ -55,7 +55,7 @@ class _Builder:
             "map": map_stage,
             "enrich": self._enrich,
             "predict": lambda step: Stage.of(step.name, Predict(step.name, step.subject)),
-            "explain": lambda step: Stage.of(step.name, Explain(step.name, is_async=outside.waits)),
+            "explain": lambda step: Stage.of(step.name, Explain(step.name, step.subject, is_async=outside.waits)),
             "branch": lambda step: self._one_of(step, by_predicate(step.subject)),
             "router": self._router,
             "parallel": lambda step: Stage.of(step.name, AllOf(step, self._chains(step))),

@@ -12,6 +12,7 @@ from .choices import Named, Weighted
 from .frame_hints import check_framed
 from .neighbours import check_types
 from .queue_cut import check_queues
+from .reasons import check_reasons
 from .step import Step, walk
 from .subjects import is_async
 
@@ -79,6 +80,8 @@ def _check_order(graph: str, step: Step, earlier: Sequence[Step], before: Sequen
         raise DefinitionError(f"{graph}: enrich {step.name!r} comes after predict, which needs it; put it before")
     if step.kind == "explain" and not any(other.kind == "predict" for other in walk(before)):
         raise DefinitionError(f"{graph}: explain needs a prediction to explain; put predict before it")
+    if step.kind == "explain":
+        check_reasons(graph, step, before)
     silent = [other for other in before if other.kind == "predict" and not getattr(other.subject, "explains", True)]
     if step.kind == "explain" and silent:
         raise DefinitionError(

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ...functions.reason_codes import ReasonCodes
 from ...runtime.errors import EaglerayError, InputError
 from .check import check_features
 from .ensemble import Ensemble
 from .event import Batch, Event
 from .ports import Floats, Predictor, Reader
+from .reasons import told
 
 _PLAIN = frozenset((float, int, bool, type(None)))
 Work = Callable[[list[Event], Floats | None], Floats]
@@ -110,10 +112,11 @@ class Predict:
 
 
 class Explain:
-    """Adds each feature's contribution to what was predicted; async where a model may be elsewhere."""
+    """Adds each feature's contribution to what was predicted, and the reasons; async where a model may be elsewhere."""
 
-    def __init__(self, name: str, *, is_async: bool = False) -> None:
+    def __init__(self, name: str, reasons: ReasonCodes | None = None, *, is_async: bool = False) -> None:
         self._name = name
+        self._reasons = reasons
         self.is_async = is_async
 
     def __call__(self, batch: Batch) -> Any:
@@ -139,6 +142,7 @@ class Explain:
             event.contributions = parts
             event.values["base_value"] = float(parts[-1])
             event.values["contributions"] = dict(zip(event.names, parts[:-1].tolist(), strict=True))
+            event.values.update(told(event, parts, self._reasons))
         return np.stack([event.row for event in events if event.row is not None])
 
 

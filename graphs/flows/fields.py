@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .ports import Reader
+from .reasons import FIELDS, are_told
 from .step import Step, walk
 
 
@@ -30,5 +31,6 @@ def answered(steps: Sequence[Step]) -> tuple[str, ...]:
     """The fields that are answered besides the id, by name."""
     kinds = {step.kind for step in walk(steps)}
     scored = ("score",) if "predict" in kinds else ()
-    explained = ("contributions", "base_value") if "explain" in kinds else ()
+    explained: tuple[str, ...] = ("contributions", "base_value") if "explain" in kinds else ()
+    explained += FIELDS if are_told(steps) else ()
     return (*scored, *explained, *(name for step in steps if step.kind == "respond" for name in step.fields))

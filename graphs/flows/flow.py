@@ -15,6 +15,7 @@ from .event import Batch, Event
 from .features import contributions_async
 from .outside import Outside
 from .ports import Predictor
+from .reasons import given_at, kept, told
 from .step import Step, walk
 from .travel import WARMING
 
@@ -48,6 +49,7 @@ class Flow:
         names = self.model.features if self.model is not None else () if reader is None else reader.names
         self.feature_names: tuple[str, ...] = tuple(names)
         self._tap = given.tap
+        self._reasons = given_at(steps)
         # A request that says when it happened is watched at that time: a replayed day is profiled as that day.
         self._moment_us = None if reader is None else reader.moment_us
         self._rescue = rescue
@@ -86,6 +88,8 @@ class Flow:
     async def explain(self, batch: Batch) -> list[dict[str, Any]]:
         """Each event's score, contributions by feature and base value, in margin units: they add up to the margin.
 
+        Also the reasons, where the graph's explain step or the model has `ReasonCodes`.
+
         Nothing reaches taps, queues and states: a question about a decision is not one.
         """
         for event in batch.events:
@@ -102,6 +106,7 @@ class Flow:
                 "base_value": float(parts[-1]),
                 "contributions": dict(zip(event.names, parts[:-1].tolist(), strict=True)),
                 "features": event.features,
+                **told(event, parts, self._reasons),
             }
             for event, parts in zip(batch.events, found, strict=True)
         ]
@@ -153,7 +158,9 @@ class Flow:
             moment_us = self._moment_us
             for event in origins:
                 if event.model is self.model and event.row is not None and isinstance(event.score, float):
-                    tap.put(event.id, event.row, event.score, now_us if moment_us is None else moment_us(event.body))
+                    at_us = now_us if moment_us is None else moment_us(event.body)
+                    reasons = () if event.contributions is None else kept(event)
+                    tap.put(event.id, event.row, event.score, at_us, reasons)
         return answers
 
     def _answer(self, event: Event) -> Any:

@@ -45,7 +45,8 @@ class Predictor(Protocol):
 class Tap(Protocol):
     """Takes a copy of what was served; never waits, never raises."""
 
-    def put(self, request_id: str, row: Floats, score: float, ts_us: int) -> None: ...
+    def put(self, request_id: str, row: Floats, score: float, ts_us: int, reasons: Sequence[str] = ()) -> None:
+        """`reasons` are the version of the reason codes and the codes, where an explain step has found some."""
 
 
 class TapSource(Protocol):

@@ -18,6 +18,7 @@ from .tap import TapBatch
 
 CAPACITY = 100_000
 FEATURE = "feature."
+REASONS = "reasons"
 
 
 class DecisionLog:
@@ -75,7 +76,10 @@ class DecisionLog:
         return join(ids, np.concatenate([np.empty(0), *scores]), self._labels)
 
     def find(self, ids: Sequence[str]) -> pl.DataFrame:
-        """Decisions by id: request_id, ts_us, score, `feature.<name>` columns, label (null: not known yet)."""
+        """Decisions by id: request_id, ts_us, score, `feature.<name>` columns, label (null: not known yet).
+
+        Where the graph explains with reason codes also `reasons` (the codes) and `reasons_version`.
+        """
         wanted = set(ids)
         frames = [_to_frame(b).filter(pl.col("request_id").is_in(ids)) for b in self._batches if wanted & {*b.ids}]
         empty = pl.DataFrame(schema={"request_id": pl.String, "ts_us": pl.Int64, "score": pl.Float64})
@@ -103,6 +107,8 @@ def _to_record(batch: TapBatch) -> Any:
         "ts_us": pa.array(batch.ts_us),
         "score": pa.array(batch.scores),
     }
+    if batch.reasons:
+        columns[REASONS] = pa.array([list(one) for one in batch.reasons], pa.list_(pa.string()))
     features = {FEATURE + name: pa.array(batch.rows[:, i]) for i, name in enumerate(batch.names)}
     return pa.RecordBatch.from_pydict(columns | features)
 
@@ -116,9 +122,13 @@ def _from_record(record: Any) -> TapBatch:
         rows=np.column_stack(columns) if columns else np.empty((record.num_rows, 0)),
         scores=record.column("score").to_numpy(zero_copy_only=False),
         ts_us=record.column("ts_us").to_numpy(zero_copy_only=False),
+        reasons=record.column(REASONS).to_pylist() if REASONS in record.schema.names else (),
     )
 
 
 def _to_frame(batch: TapBatch) -> pl.DataFrame:
-    features = {FEATURE + name: batch.rows[:, i] for i, name in enumerate(batch.names)}
+    features: dict[str, Any] = {FEATURE + name: batch.rows[:, i] for i, name in enumerate(batch.names)}
+    if batch.reasons:
+        features["reasons"] = pl.Series([list(one[1:]) for one in batch.reasons], dtype=pl.List(pl.String))
+        features["reasons_version"] = pl.Series([one[0] if one else None for one in batch.reasons], dtype=pl.String)
     return pl.DataFrame({"request_id": batch.ids, "ts_us": batch.ts_us, "score": batch.scores, **features})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ class TapBatch:
     """Served requests in the order they came: ids, rows (n x features, NaN = null), scores and times (n).
 
     `dropped` is how many requests were lost since the batch before: refused by the tap or by its sink.
+    `reasons` are each request's version of the reason codes and its codes; empty where no step finds any.
     """
 
     names: tuple[str, ...]
@@ -30,6 +31,7 @@ class TapBatch:
     scores: Floats
     ts_us: NDArray[np.int64]
     dropped: int = 0
+    reasons: Sequence[Sequence[str]] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -38,13 +40,14 @@ class TapBatch:
 class _Buffer:
     """Room for `capacity` requests."""
 
-    __slots__ = ("ids", "rows", "scores", "size", "ts_us")
+    __slots__ = ("ids", "reasons", "rows", "scores", "size", "ts_us")
 
     def __init__(self, capacity: int, features: int) -> None:
         self.ids: list[str] = [""] * capacity
         self.rows = np.empty((capacity, features))
         self.scores = np.empty(capacity)
         self.ts_us = np.empty(capacity, np.int64)
+        self.reasons: list[Sequence[str]] = [()] * capacity
         self.size = 0
 
 
@@ -96,7 +99,7 @@ class TapBuffer:
         self._thread = threading.Thread(target=self._run, name="eagleray-tap", daemon=True)
         self._thread.start()
 
-    def put(self, request_id: str, row: Floats, score: float, ts_us: int) -> None:
+    def put(self, request_id: str, row: Floats, score: float, ts_us: int, reasons: Sequence[str] = ()) -> None:
         """Copies one request in: `row` holds a float64 a feature. Never blocks, never raises."""
         with self._lock:
             buffer = self._active
@@ -112,6 +115,7 @@ class TapBuffer:
                 self._dropped += 1  # a row of another shape must not cost the caller its answer
                 return
             buffer.ids[at] = request_id
+            buffer.reasons[at] = reasons
             buffer.size = at + 1
             if at == 0:
                 self._wake.set()  # the clock of this batch starts now
@@ -180,6 +184,7 @@ class TapBuffer:
             scores=buffer.scores[:n].copy(),
             ts_us=buffer.ts_us[:n].copy(),
             dropped=dropped,
+            reasons=buffer.reasons[:n] if any(buffer.reasons[:n]) else (),
         )
         with self._lock:
             buffer.size = 0

@@ -11,6 +11,10 @@ from .v2_describe import Described
 from .v2_openapi import inference_paths
 
 _TYPES = {"float64": "number", "float32": "number", "int64": "integer", "int32": "integer", "bool": "boolean"}
+_REASON = {
+    "type": "object",
+    "properties": {"code": {"type": "string"}, "text": {"type": "string"}, "contribution": {"type": "number"}},
+}
 
 
 def graph_document(
@@ -37,6 +41,8 @@ def graph_document(
                     "type": "object",
                     "properties": {name: {"type": "number"} for name in flow.feature_names},
                 },
+                "reasons": {"type": "array", "items": _REASON},
+                "reasons_version": {"type": "string"},
             },
         }
         summary = "Each feature's contribution to the score, in margin units"

@@ -14,6 +14,7 @@ from eagleray.functions.evaluation.calibration import Calibration
 from eagleray.functions.feature_profile import FeatureProfile
 from eagleray.functions.model import Member, Model
 from eagleray.functions.origin import Origin
+from eagleray.functions.reason_codes import ReasonCodes
 from eagleray.functions.training.learner import Fold, learner
 from eagleray.runtime.errors import InputError, ModelMismatch, ModelNotFound, StorageError
 
@@ -110,6 +111,7 @@ def test_a_model_saved_before_it_knew_its_origin_loads(model: Model, tmp_path: P
         model,
         intervals={"roc_auc": (0.7, 0.9)},
         origin=Origin(pins={"cards:1": 3}, code_hash="ab", libraries={"xgboost": "3.2.0"}),
+        reasons=ReasonCodes({"R1": "large"}, version="1", codes={"a": "R1"}),
         profile={"a": FeatureProfile(3, 1, 0, 1.5, 0.5, (1.0, 2.0))},
     )
     full.save(tmp_path / "new")
@@ -117,7 +119,7 @@ def test_a_model_saved_before_it_knew_its_origin_loads(model: Model, tmp_path: P
     full.save(tmp_path / "old")
     (tmp_path / "old" / "profile.json").unlink()
     card = json.loads((tmp_path / "old" / "model.json").read_text())
-    del card["origin"], card["intervals"]
+    del card["origin"], card["intervals"], card["reasons"]
     (tmp_path / "old" / "model.json").write_text(json.dumps(card))
     assert replace(Model.load(tmp_path / "old"), members=()) == replace(model, members=())
 

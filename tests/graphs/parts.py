@@ -84,7 +84,7 @@ class ListTap:
     def __init__(self) -> None:
         self.taken: list[tuple[str, list[float], float, int]] = []
 
-    def put(self, request_id: str, row: Floats, score: float, ts_us: int) -> None:
+    def put(self, request_id: str, row: Floats, score: float, ts_us: int, reasons: Sequence[str] = ()) -> None:
         self.taken.append((request_id, row.tolist(), score, ts_us))
 
 
@@ -98,7 +98,7 @@ class FileTap:
         self.path.with_suffix(".names").write_text(json.dumps(names))
         return self
 
-    def put(self, request_id: str, row: Floats, score: float, ts_us: int) -> None:
+    def put(self, request_id: str, row: Floats, score: float, ts_us: int, reasons: Sequence[str] = ()) -> None:
         with self.path.open("a") as file:
             file.write(json.dumps([request_id, row.tolist(), score, ts_us]) + "\n")
 
