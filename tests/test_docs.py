@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from eagleray.runtime.settings import Settings
 
 DOCS = Path(__file__).parent.parent / "docs"
 _SECTION = re.compile(r"^## (.+?)$(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -25,6 +28,25 @@ def test_every_pattern_runs_and_is_drawn_as_shown(page: str, tmp_path: Path, mon
             assert target == f"pictures/{title.lower().replace(' ', '-')}.svg"
             # `graph.plot().save(...)` draws it anew where this fails.
             assert (DOCS / target).read_text() == space[_DRAWN[page]].plot().svg, f"docs/{target} is not what it draws"
+
+
+@pytest.mark.filterwarnings(
+    "ignore::sqlalchemy.exc.SADeprecationWarning",  # MLflow's models use a loader SQLAlchemy 2.1 deprecates
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+)
+def test_the_page_on_automl_runs_as_it_stands(
+    ray_cluster: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EAGLERAY_HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the page puts its files
+    space: dict[str, Any] = {"__name__": "automl_page"}
+    blocks = re.findall(r"^## (.+?)$|```python\n(.*?)```", (DOCS / "automl.md").read_text(), re.MULTILINE | re.DOTALL)
+    title = ""
+    for heading, block in blocks:
+        title = heading or title
+        if block:
+            exec(compile(block, f"docs/automl.md, {title}", "exec"), space)
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)

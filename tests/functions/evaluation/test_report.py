@@ -132,12 +132,19 @@ def browser() -> str | None:
 def test_a_browser_lays_the_page_out(found: Evaluation, tmp_path: Path) -> None:
     """What the browser made of the page is read back: all plots with a size, all tables, no script run."""
     place = report(found, title="Model fraud", about={"learner": "xgboost"}).save(tmp_path / "report.html")
-    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}")
+    options = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    )
     shot = tmp_path / "page.png"
     for more in (("--dump-dom",), (f"--screenshot={shot}", "--window-size=1200,2400")):
         done = subprocess.run(
             [str(browser()), *options, *more, place.as_uri()], capture_output=True, text=True, timeout=90, check=True
         )
+        assert "CONSOLE" not in done.stderr  # where Chromium tells what a page's console says
         if more == ("--dump-dom",):
             dom = done.stdout
     assert dom.count("<svg") == 4
