@@ -19,6 +19,7 @@ from .evaluation.splits import Split
 from .evaluation.task import aim
 from .evaluation.threshold import Capacity
 from .feature_profile import profile_of
+from .handed import Handed, handed
 from .model import Member, Model
 from .origin import origin_of
 from .refit import Part, fit_parts
@@ -62,7 +63,8 @@ def fit(
     The table is a Polars, pandas or Arrow frame, a training set, a lazy frame, a path of Parquet or a Ray Dataset. One
     of more than `options.memory_bytes` is searched over, and judged, by a sample; then comes, on top of the budget, the
     final fit on all rows.
-    Every numeric or Boolean column beside label, time column, groups and `options.ignore` is a feature. With a time
+    Every numeric or Boolean column beside label, time column, groups and `options.ignore` is a feature; of a training
+    set the features of its vector are, and the model keeps the vector's name and the pins. With a time
     column the latest rows judge; else rows of one of the `groups` stay on one side; else a random part of
     each class judges. Intervals respect the groups in either case. Where the budget is too short for one
     trial, one is still made.
@@ -72,7 +74,8 @@ def fit(
     table or an option that cannot work and for one that leaks the label, `ServerUnavailable` where Ray or MLflow cannot
     be reached.
     """
-    origin = origin_of(table, pins=options.pins)
+    told = handed(table)
+    origin = origin_of(options.pins or told.pins)
     check_options(budget_s, options)
     every = taken(
         opened(table),
@@ -86,7 +89,7 @@ def fit(
         options.validation_fraction, time_column, options.validation_column, options.seed, groups,
         options.validation_gap, options.test_fraction,
     )  # fmt: skip
-    features = features_of(table, label=label, split=split, ignore=_aside(table, options))
+    features = features_of(table, label=label, split=split, ignore=_aside(table, options, (label, *split.names), told))
     judged_by = aim(table[label], task=task, metric_name=metric)
     metric = judged_by.name
     if options.reasons is not None:
@@ -186,7 +189,7 @@ def fit(
         ),
         metrics=evaluation.metrics,
         signature={name: str(table[name].dtype) for name in features},
-        feature_vector=options.feature_vector,
+        feature_vector=options.feature_vector or told.vector,
         attachments=options.attachments,
         calibration=evaluation.calibration,
         threshold=evaluation.threshold.value if evaluation.threshold else None,
@@ -230,10 +233,10 @@ def refit(run: AutoMLRun, table: pl.DataFrame, *, seed: int = 0) -> Model:
     return fit_parts(run.recipe, run.model, table, seed=seed)
 
 
-def _aside(table: pl.DataFrame, options: AutoMLOptions) -> tuple[str, ...]:
+def _aside(table: pl.DataFrame, options: AutoMLOptions, needed: Sequence[str], told: Handed) -> tuple[str, ...]:
     """What is no feature: segments may be texts, and are still no mistake."""
     texts = [n for n in options.segments if not (table[n].dtype.is_numeric() or table[n].dtype == pl.Boolean)]
-    return (*options.ignore, *texts)
+    return (*options.ignore, *texts, *told.beside(table.columns, needed))
 
 
 def _ray_pool(fold: Fold, options: AutoMLOptions, settings: Settings, portions: Sequence[Portion]) -> Pool:

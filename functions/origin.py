@@ -11,21 +11,10 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
-from typing import Protocol, runtime_checkable
 
 from .git_state import GitState, git_state
 
 _LIBRARIES = ("eagleray", "numpy", "polars", "flaml", "xgboost", "lightgbm", "scikit-learn")
-
-
-@runtime_checkable
-class Pinned(Protocol):
-    """A table that knows what it was made of, like a feature store's training set."""
-
-    @property
-    def pins(self) -> Mapping[str, int]:
-        """The version of the offline table that was read, by feature set version."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +44,18 @@ class Origin:
 
 
 def origin_of(
-    table: object = None,
+    pins: Mapping[str, int],
     *,
-    pins: Mapping[str, int] | None = None,
     libraries: Sequence[str] = _LIBRARIES,
     state_of: Callable[[str | None], GitState | None] = git_state,
 ) -> Origin:
-    """The origin of what is being trained on `table` now; `pins` stand for those of a table that has none."""
+    """The origin of what is being trained now, on a training set of these `pins` (none: on any other table)."""
     frame = _asking(sys._getframe(1))
     path = "" if frame is None else frame.f_code.co_filename
     source = "" if frame is None else "".join(linecache.getlines(path, frame.f_globals))
     state = state_of(path or None)
-    known = pins or (table.pins if isinstance(table, Pinned) else {})
     return Origin(
-        pins={str(name): int(version) for name, version in known.items()},
+        pins={str(name): int(version) for name, version in pins.items()},
         code_file=Path(path).name if source else "",
         code_hash=hashlib.sha256(source.encode()).hexdigest() if source else "",
         commit=state.commit if state else "",

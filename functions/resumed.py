@@ -17,7 +17,7 @@ from .training.learner import Fold
 # What does not change which trials are made, or is a matter of the machine.
 _ASIDE = {
     "resume", "settings", "on_trial", "progress", "workers", "track",
-    "experiment", "model_name", "feature_vector", "attachments", "tags",
+    "experiment", "model_name", "feature_vector", "attachments", "tags", "pins", "reasons",
 }  # fmt: skip
 
 

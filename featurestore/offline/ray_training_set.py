@@ -88,7 +88,7 @@ def build_on_ray(
             f"{vector.name}: label rows were lost on the way; report this with `eagleray doctor`'s output"
         )
     pins = {label: cut.version for label, cut in cuts.items()}
-    return TrainingSet(RayTable(tuple(blocks)), feature_names(vector, wanted), pins, vector.label_column)
+    return TrainingSet(RayTable(tuple(blocks)), feature_names(vector, wanted), pins, vector.label_column, vector.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class TrainingSet:
     """The labels, every row and in their order, with the vector's features beside them.
 
     `pins` names each feature set version and the version of its offline table that was read, `label` the column that
-    the vector calls its label. A set that was joined
+    the vector calls its label, `vector` its name. A set that was joined
     on Ray stays there, in its object store and on its disks, until a form in memory is asked for.
     """
 
@@ -56,6 +56,7 @@ class TrainingSet:
     feature_names: tuple[str, ...]
     pins: dict[str, int]
     label: str | None = None
+    vector: str = ""
 
     @property
     def frame(self) -> pl.DataFrame:

@@ -94,6 +94,7 @@ def test_batch_then_stream_then_both_reads_agree(store: FeatureStore) -> None:
         online = store.get_online_features(features, asked)
     assert stream.events == 1
     training = store.get_historical_features(features, pl.DataFrame(asked))
+    assert training.vector == features.name
     assert training.to_polars().columns[:3] == ["card", "ts", "amount"]
     assert same_bits(online.to_polars(), training.to_polars().select(training.feature_names))
     assert online["cards__amount_count_1h"].to_list() == [11, 10, 0]

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
 from eagleray.functions.git_state import GitState
 from eagleray.functions.origin import Origin, origin_of
-
-
-@dataclass
-class Joined:
-    pins: dict[str, int] = field(default_factory=lambda: {"cards:v2-abc": 7})
 
 
 def test_the_origin_names_the_asking_file_the_pins_and_the_libraries() -> None:
@@ -23,7 +17,7 @@ def test_the_origin_names_the_asking_file_the_pins_and_the_libraries() -> None:
         asked.append(file)
         return GitState("c0ffee", dirty=True)
 
-    found = origin_of(Joined(), state_of=state_of)
+    found = origin_of({"cards:v2-abc": 7}, state_of=state_of)
     assert found.pins == {"cards:v2-abc": 7}
     assert (found.code_file, asked) == ("test_origin.py", [__file__])
     assert found.code_hash == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
@@ -32,9 +26,7 @@ def test_the_origin_names_the_asking_file_the_pins_and_the_libraries() -> None:
     assert Origin(**found.to_dict()) == found  # type: ignore[arg-type]
 
 
-def test_pins_that_are_said_count_and_code_without_a_file_is_not_known() -> None:
-    namespace = {"origin_of": origin_of, "Joined": Joined, "__name__": "typed"}
-    made = eval(
-        "origin_of(Joined(), pins={'a:v1': 1}, libraries=['no-such-library'], state_of=lambda f: None)", namespace
-    )
+def test_code_without_a_file_is_not_known() -> None:
+    namespace = {"origin_of": origin_of, "__name__": "typed"}
+    made = eval("origin_of({'a:v1': 1}, libraries=['no-such-library'], state_of=lambda f: None)", namespace)
     assert made == Origin(pins={"a:v1": 1}, python=made.python)
