@@ -17,6 +17,7 @@ import redis
 from eagleray.runtime import redis_client, valkey_server
 from eagleray.runtime.errors import ServerUnavailable, StorageError
 from eagleray.runtime.settings import Settings
+from eagleray.runtime.valkey_guardian import sync
 
 USER = """
 import sys
@@ -104,6 +105,20 @@ def test_a_server_killed_under_its_users_is_started_again_with_its_data(home: Pa
     with redis_client.connect(settings) as again:
         assert again.mget("a", "b") == [b"1", b"2"]
     assert valkey_server.release(home)
+
+
+def test_it_writes_before_it_answers_and_its_guardian_syncs(home: Path, tmp_path: Path) -> None:
+    with redis_client.connect(Settings(home=home)) as client:
+        # "everysec" would answer first where the disk is slow to sync, and a kill would take the answered along.
+        assert client.config_get("appendfsync") == {"appendfsync": "no"}
+        (log,) = (home / "valkey" / "appendonlydir").glob("*.incr.aof")
+        for number in range(50):
+            client.set("key", f"value-{number}")
+            assert f"value-{number}\r\n".encode() in log.read_bytes()
+    assert sync(home / "valkey") == 1
+    assert sync(tmp_path) == 0
+    (home / "valkey" / "appendonlydir" / "gone.incr.aof").symlink_to(tmp_path / "rewritten")
+    assert sync(home / "valkey") == 1
 
 
 def test_it_listens_on_loopback_only_and_wants_a_password(home: Path) -> None:
