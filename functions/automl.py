@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import polars as pl
 
@@ -19,6 +21,9 @@ from .evaluation.splits import Split
 from .evaluation.task import aim
 from .evaluation.threshold import Capacity
 from .feature_profile import profile_of
+from .forecast import as_regression, forecast
+from .forecasting.horizon import Horizon
+from .forecasting.series import Columns
 from .handed import Handed, handed
 from .model import Member, Model
 from .origin import origin_of
@@ -40,7 +45,7 @@ from .training.tune import Tuning
 from .watched import watched
 from .whole_fit import fit_whole
 
-__all__ = ["AutoMLOptions", "AutoMLRun", "fit", "refit"]
+__all__ = ["AutoMLOptions", "AutoMLRun", "Horizon", "fit", "forecast", "refit"]
 
 _CLOSING_S = 1.0
 _JUDGING_S, _JUDGING_ROW_S = 0.4, 5e-6  # intervals, calibration, report; for each row that judges
@@ -51,7 +56,7 @@ def fit(
     table: Tabular,
     *,
     label: str,
-    task: Task | None = None,
+    task: Task | Literal["forecast"] | None = None,
     metric: str | None = None,
     budget_s: float = 60.0,
     time_column: str | None = None,
@@ -69,14 +74,22 @@ def fit(
     each class judges. Intervals respect the groups in either case. Where the budget is too short for one
     trial, one is still made.
 
-    `task` is "classification" or "regression"; None is told from the metric, or else from the label (0 and 1 or
-    Booleans are classes). `metric` None is the task's usual one: average_precision, rmse. Raises `InputError` for a
-    table or an option that cannot work and for one that leaks the label, `ServerUnavailable` where Ray or MLflow cannot
-    be reached.
+    `task` "forecast" reads series: the values of `label` at the times of `time_column`, one series for each of the
+    `groups`, and what is known ahead in the other columns; it is judged by the last `options.horizon` of each series,
+    and `forecast(run.model, history)` tells what comes next. Otherwise `task` is "classification" or "regression"; None
+    is told from the metric, or else from the label (0 and 1 or Booleans are classes). `metric` None is the task's usual
+    one: average_precision, rmse. Raises `InputError` for a table or an option that cannot work and for one that leaks
+    the label, `ServerUnavailable` where Ray or MLflow cannot be reached.
     """
     told = handed(table)
     origin = origin_of(options.pins or told.pins)
-    check_options(budget_s, options)
+    check_options(budget_s, options, task=task)
+    if task == "forecast":
+        whole_table = taken(opened(table), Plan(sys.maxsize, label, groups, None, options.seed)).table
+        pinned = replace(options, pins=origin.pins)
+        made, chosen = as_regression(whole_table, Columns(label, time_column or "", groups), pinned)
+        found = fit(made.table, label=label, task="regression", metric=metric, budget_s=budget_s, options=chosen)
+        return replace(found, about=dict(found.about) | made.about)
     every = taken(
         opened(table),
         Plan(bound_bytes(options.memory_bytes), label, groups, options.validation_column, options.seed),

@@ -10,6 +10,7 @@ from ..runtime.errors import InputError
 from ..runtime.settings import Settings
 from .evaluation.calibration import METHODS, Method
 from .evaluation.threshold import Capacity, Cost
+from .forecasting.horizon import Horizon
 from .reason_codes import ReasonCodes
 from .training.learner import LEARNERS, USUAL_LEARNERS
 from .training.search import Trial
@@ -36,6 +37,8 @@ class AutoMLOptions:
     travel with the model, by file name. `on_trial` is called with each finished trial. `track` False keeps
     everything in this process. `progress` False keeps a terminal or a notebook free of the table that shows the search
     under way; elsewhere there is none.
+
+    `horizon`: how far a forecast looks ahead.
 
     `resume`: a name under which the finished trials are kept in the home folder until the search has ended; the same
     call after a crash goes on from them, with what they left of the budget. `trials`: end the search after so many,
@@ -66,6 +69,7 @@ class AutoMLOptions:
     attachments: Mapping[str, bytes] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     track: bool = True
+    horizon: Horizon | None = None
     settings: Settings | None = None
     on_trial: Callable[[Trial], None] | None = None
     progress: bool = True
@@ -77,13 +81,15 @@ class AutoMLOptions:
 DEFAULTS = AutoMLOptions()
 
 
-def check_options(budget_s: float, options: AutoMLOptions) -> None:
+def check_options(budget_s: float, options: AutoMLOptions, *, task: str | None = None) -> None:
     """Raises `InputError` for what cannot be."""
     if not isinstance(budget_s, int | float) or not 0 < budget_s < float("inf"):
         raise InputError(f"budget_s is {budget_s!r}: give the seconds to search, above zero")
     for name in ("learners", "ignore", "trusted", "segments"):
         if isinstance(given := getattr(options, name), str):
             raise InputError(f"options.{name} is the text {given!r}: give a list of names, [{given!r}]")
+    if options.horizon is not None and task != "forecast":
+        raise InputError("options.horizon is for forecasts: say task='forecast', or leave it out")
     if not options.learners:
         raise InputError(f"options.learners is empty: name some of {', '.join(LEARNERS)}")
     if options.workers is not None and options.workers < 1:

@@ -18,7 +18,7 @@ from .horizon import Horizon
 from .series import Columns, Series, series_of, sorted_rows
 
 FILE = "forecast.json"  # travels with the model
-JUDGES = "_judges"
+JUDGES, ROW = "_judges", "_row"
 _MOST_ROWS = 1_000_000
 _MANY_HORIZONS = 6  # of history, from where on several moments judge
 Floats = npt.NDArray[np.float64]
@@ -58,14 +58,21 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class ForecastTable:
-    """What a search learns from: features, `label` (how far above its level a value will be) and `JUDGES`.
+    """What a search learns from: `features`, the label (how far above its level a value will be), `JUDGES`, and beside
+    them the series and a number a `ROW`, which are no features.
 
     `naive_rmse` is what repeating the last season would have come to on the rows that judge.
     """
 
     table: pl.DataFrame
+    features: tuple[str, ...]
     recipe: Recipe
     naive_rmse: float
+
+    @property
+    def about(self) -> dict[str, str | float]:
+        """What a run tells of it."""
+        return {"steps": self.recipe.steps, "seasonal_naive_rmse": self.naive_rmse}
 
 
 def forecast_table(table: pl.DataFrame, columns: Columns, horizon: Horizon) -> ForecastTable:
@@ -81,8 +88,8 @@ def forecast_table(table: pl.DataFrame, columns: Columns, horizon: Horizon) -> F
     grid = Grid.of(rows[columns.time], which, every=horizon.every)
     series = series_of(rows, columns, grid)
     longest = max(len(one.values) for one in series)
-    taken = {JUDGES, *lags.names(horizon.seasons or grid.seasons), "month", "day", "weekday", "hour"}
-    if clash := taken & {columns.label, *columns.covariates}:
+    taken = {JUDGES, ROW, *lags.names(horizon.seasons or grid.seasons), "month", "day", "weekday", "hour"}
+    if clash := taken & {columns.label, str(columns.groups), *columns.covariates}:
         raise InputError(f"a forecast makes a feature {min(clash)!r} of its own: rename that column")
     seasons = grid.seasons if horizon.seasons is None else horizon.seasons
     recipe = Recipe(columns, grid, horizon.steps, tuple(s for s in seasons if 2 * s + horizon.steps <= longest))
@@ -98,9 +105,14 @@ def forecast_table(table: pl.DataFrame, columns: Columns, horizon: Horizon) -> F
     for one in series:
         if len(one.values) >= needed:
             made, errors = _rows(one, recipe, stride=stride, like=rows[columns.time])
+            if columns.groups:
+                made = made.with_columns(pl.lit(one.key, dtype=rows[columns.groups].dtype).alias(columns.groups))
             parts.append(made)
             naive.append(errors)
-    return ForecastTable(pl.concat(parts), recipe, float(np.sqrt(np.nanmean(np.concatenate(naive) ** 2))))
+    whole = pl.concat(parts).with_row_index(ROW)  # so that no row is a copy of another, as steady as a series may be
+    aside = {ROW, JUDGES, columns.label, columns.groups}
+    features = tuple(name for name in whole.columns if name not in aside)
+    return ForecastTable(whole, features, recipe, float(np.sqrt(np.nanmean(np.concatenate(naive) ** 2))))
 
 
 def _rows(one: Series, recipe: Recipe, *, stride: int, like: pl.Series) -> tuple[pl.DataFrame, Floats]:

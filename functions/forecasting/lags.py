@@ -43,7 +43,9 @@ def known(values: Floats, moments: Ints, steps: Ints, seasons: Sequence[int]) ->
         last = np.clip(end + 1, 0, len(values))
         first = np.clip(end + 1 - width, 0, len(values))
         count = sums[0][last] - sums[0][first]
-        return np.divide(sums[power][last] - sums[power][first], count, out=np.full(len(end), np.nan), where=count > 0)
+        total = sums[power][last] - sums[power][first]
+        found: Floats = np.divide(total, count, out=np.full(len(end), np.nan), where=count > 0)
+        return found
 
     def at(places: Ints) -> Floats:
         found: Floats = np.where(places >= 0, values[np.clip(places, 0, len(values) - 1)], np.nan)
