@@ -34,7 +34,7 @@ from .tracking import tracker
 from .training.budget import Budget
 from .training.ensemble import mixed
 from .training.judging import judged_rows, notes
-from .training.learner import Fold, learner
+from .training.learner import Choice, Fitted, Fold, Learner, LogInteger, LogUniform, Uniform, by_name
 from .training.nested import nested, outer_portions
 from .training.sample import Plan
 from .training.search import Search, leaderboard
@@ -45,7 +45,10 @@ from .training.tune import Tuning
 from .watched import watched
 from .whole_fit import fit_whole
 
-__all__ = ["AutoMLOptions", "AutoMLRun", "Horizon", "fit", "forecast", "refit"]
+__all__ = [
+    "AutoMLOptions", "AutoMLRun", "Choice", "Fitted", "Fold", "Horizon", "Learner", "LogInteger", "LogUniform",
+    "Uniform", "fit", "forecast", "refit",
+]  # fmt: skip
 
 _CLOSING_S = 1.0
 _JUDGING_S, _JUDGING_ROW_S = 0.4, 5e-6  # intervals, calibration, report; for each row that judges
@@ -97,7 +100,7 @@ def fit(
     table = every.table
     began = time.monotonic()
     check_segments(table, options.segments)
-    learners = {name: learner(name) for name in options.learners}
+    learners = by_name(options.learners)
     split = Split(
         options.validation_fraction, time_column, options.validation_column, options.seed, groups,
         options.validation_gap, options.test_fraction,
@@ -197,7 +200,7 @@ def fit(
         label=label,
         features=features,
         members=tuple(
-            Member(part.learner, learners[part.learner].booster(data), part.weight)
+            Member(part.learner, learners[part.learner].booster(data), part.weight, learners[part.learner].SUFFIX)
             for part, data in zip(recipe, boosters.values(), strict=True)
         ),
         metrics=evaluation.metrics,
@@ -227,6 +230,7 @@ def fit(
         seconds=0.0,
         evaluation=evaluation,
         about=about,
+        learners=learners,
     )
     run = fit_whole(run, every, seed=options.seed)
     model = run.model
@@ -243,7 +247,7 @@ def refit(run: AutoMLRun, table: pl.DataFrame, *, seed: int = 0) -> Model:
     Neither searched nor tracked: the model has no version; calibration and threshold stay.
     Raises `InputError` for a table that lacks a column.
     """
-    return fit_parts(run.recipe, run.model, table, seed=seed)
+    return fit_parts(run.recipe, run.model, table, learners=run.learners, seed=seed)
 
 
 def _aside(table: pl.DataFrame, options: AutoMLOptions, needed: Sequence[str], told: Handed) -> tuple[str, ...]:

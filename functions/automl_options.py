@@ -12,7 +12,7 @@ from .evaluation.calibration import METHODS, Method
 from .evaluation.threshold import Capacity, Cost
 from .forecasting.horizon import Horizon
 from .reason_codes import ReasonCodes
-from .training.learner import LEARNERS, USUAL_LEARNERS
+from .training.learner import LEARNERS, USUAL_LEARNERS, Learner
 from .training.search import Trial
 
 
@@ -20,7 +20,7 @@ from .training.search import Trial
 class AutoMLOptions:
     """What can be set beside label, metric, budget and time column.
 
-    `learners`: some of "xgboost", "lightgbm", "forest", "extra_trees" and "linear".
+    `learners`: some of "xgboost", "lightgbm", "forest", "extra_trees" and "linear", or objects of your own (`Learner`).
     `ignore`: columns that are no features (keys, texts). `trusted`: features that may tell the label alone, or hold
     times after the row's own, for they are known in time. `memory_bytes`: the most that a table searched over whole may
     take; None for a fifth of the free memory. `validation_column`: a Boolean column that is true
@@ -46,7 +46,7 @@ class AutoMLOptions:
     trial at a time, and `trials` ends the search, not `budget_s`; a round counts as seconds by the table's size.
     """
 
-    learners: Sequence[str] = USUAL_LEARNERS
+    learners: Sequence[str | Learner] = USUAL_LEARNERS
     ignore: Sequence[str] = ()
     trusted: Sequence[str] = ()
     memory_bytes: int | None = None

@@ -18,6 +18,7 @@ from .model import Model
 from .model_registry import ModelRegistry
 from .refit import Part
 from .run import Run, Tracker
+from .training.learner import Learner
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class AutoMLRun:
     seconds: float
     evaluation: Evaluation = field(repr=False)
     about: Mapping[str, str | float] = field(default_factory=dict, repr=False)
+    learners: Mapping[str, Learner] = field(default_factory=dict, repr=False)
 
     def report(self) -> Report:
         """The evaluation as one HTML page with plots, for a notebook or `.save(path)`; the tracked run has it, too."""

@@ -20,24 +20,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..runtime.errors import InputError, ModelMismatch, ModelNotFound, StorageError
+from ..runtime.errors import DefinitionError, InputError, ModelMismatch, ModelNotFound, StorageError
 from .evaluation.calibration import Calibration
 from .evaluation.metric import Task
 from .feature_profile import FeatureProfile
 from .origin import Origin
 from .reason_codes import ReasonCodes
-from .training.learner import Booster, learner
+from .training.learner import LEARNERS, Booster, Learner, by_name, learner
 
 _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One booster of a model and its share of the margin; the shares of a model add up to 1."""
+    """One booster of a model and its share of the margin; the shares of a model add up to 1.
+
+    `suffix` is that of its file, empty for our own learners', which is known.
+    """
 
     learner: str
     booster: Booster
     weight: float
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +152,12 @@ class Model:
             ) from problem
 
     @classmethod
-    def load(cls, folder: Path) -> Model:
-        """Reads a model from its folder; raises `ModelNotFound` or, where a file is damaged, `InputError`."""
+    def load(cls, folder: Path, *, learners: Sequence[Learner] = ()) -> Model:
+        """Reads a model from its folder; raises `ModelNotFound` or, where a file is damaged, `InputError`.
+
+        What a learner of someone's own has fitted is read by it, given in `learners`; nothing is imported.
+        """
+        own = by_name(learners)
         try:
             card = json.loads((folder / "model.json").read_text())
             if card.pop("format") != _FORMAT:
@@ -157,8 +165,9 @@ class Model:
             members = [
                 Member(
                     learner=one["learner"],
-                    booster=learner(one["learner"]).booster((folder / _plain(one["file"])).read_bytes()),
+                    booster=_reads(one["learner"], own, folder).booster((folder / _plain(one["file"])).read_bytes()),
                     weight=float(one["weight"]),
+                    suffix=Path(one["file"]).suffix[1:] if one["learner"] in own else "",
                 )
                 for one in card.pop("members")
             ]
@@ -190,7 +199,7 @@ class Model:
         return np.ascontiguousarray(rows, dtype=np.float32)
 
     def _files(self) -> dict[str, bytes]:
-        names = [f"member-{i}.{learner(one.learner).SUFFIX}" for i, one in enumerate(self.members)]
+        names = [f"member-{i}.{one.suffix or learner(one.learner).SUFFIX}" for i, one in enumerate(self.members)]
         card = {
             "format": _FORMAT,
             "name": self.name,
@@ -231,6 +240,16 @@ def _profile(file: Path) -> dict[str, FeatureProfile]:
     if not file.exists():
         return {}
     return {name: FeatureProfile.from_dict(one) for name, one in json.loads(file.read_text()).items()}
+
+
+def _reads(name: str, own: Mapping[str, Learner], folder: Path) -> Learner:
+    """The learner of that name; raises `DefinitionError` for one that is neither ours nor given."""
+    if name not in own and name not in LEARNERS:
+        raise DefinitionError(
+            f"the model in {folder} was fitted by a learner {name!r} that is not part of eagleray: load it with "
+            f"learners=[...], an object of that learner among them"
+        )
+    return own.get(name) or learner(name)
 
 
 def _plain(name: str) -> str:

@@ -19,6 +19,7 @@ from .model import Model
 from .registered import Registered
 from .run import Run, Tracker, Version
 from .tracking import tracker
+from .training.learner import Learner
 
 # At a model in MLflow: the versions an alias pointed to before, oldest first.
 _BEFORE = "eagleray.before."
@@ -70,10 +71,15 @@ class ModelRegistry:
         made = self._tracker.add_version(model.name, run_id=run_id, folder=place)
         return replace(model, version=made.version, run_id=run_id)
 
-    def load(self, uri: str) -> Model:
-        """The model at `models:/NAME@ALIAS`, `models:/NAME/3` or `models:/NAME`; raises `ModelNotFound`."""
+    def load(self, uri: str, *, learners: Sequence[Learner] = ()) -> Model:
+        """The model at `models:/NAME@ALIAS`, `models:/NAME/3` or `models:/NAME`; raises `ModelNotFound`.
+
+        `learners`: those of one's own that fitted it (see `Model.load`).
+        """
         found = self.find(uri)
-        return replace(Model.load(self._tracker.fetch(found)), name=found.name, version=found.version)
+        return replace(
+            Model.load(self._tracker.fetch(found), learners=learners), name=found.name, version=found.version
+        )
 
     def predictor(self, uri: str, features: Sequence[str] = ()) -> Any:
         """Like `load`, also for XGBoost and LightGBM models that plain MLflow has logged.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import polars as pl
 from ..runtime.errors import InputError, did_you_mean
 from .feature_profile import profile_of
 from .model import Member, Model
-from .training.learner import Config, Fold, learner
+from .training.learner import Config, Fold, Learner
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,9 @@ class Part:
     weight: float
 
 
-def fit_parts(parts: Sequence[Part], like: Model, table: pl.DataFrame, *, seed: int) -> Model:
+def fit_parts(
+    parts: Sequence[Part], like: Model, table: pl.DataFrame, *, learners: Mapping[str, Learner], seed: int
+) -> Model:
     """A model as `like`, its members fitted on all rows of the table; raises `InputError`."""
     for name in (*like.features, like.label):
         if name not in table.columns:
@@ -37,8 +39,8 @@ def fit_parts(parts: Sequence[Part], like: Model, table: pl.DataFrame, *, seed: 
     fold = Fold(x=np.column_stack(columns), y=labels, train_rows=table.height, task=like.task, metric="")
     members = []
     for part in parts:
-        made = learner(part.learner)
+        made = learners[part.learner]
         fitted = made.trainer(fold).refit(part.config, rounds=part.rounds, seed=seed)
-        members.append(Member(part.learner, made.booster(fitted), part.weight))
+        members.append(Member(part.learner, made.booster(fitted), part.weight, made.SUFFIX))
     return replace(like, members=tuple(members), version="", run_id="", metrics={}, intervals={},
         origin=replace(like.origin, pins={}), profile=profile_of(fold.x, like.features))  # fmt: skip

@@ -8,8 +8,9 @@ in serving, so that a value falls on the same side of a split in both.
 from __future__ import annotations
 
 import importlib
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -125,12 +126,18 @@ class Booster(Protocol):
         ...
 
     def contributions(self, rows: Rows) -> npt.NDArray[np.floating]:
-        """Rows x (features + 1), the last column the base value; a row adds up to its margin."""
+        """Rows x (features + 1), the last column the base value; a row adds up to its margin.
+
+        Raises `InputError` where the family has none.
+        """
         ...
 
 
 class Learner(Protocol):
-    """A model family by name; a module like `xgboost_model` is one."""
+    """A model family by name. `automl.fit` takes objects of one's own, which travel to the workers by pickle.
+
+    `NAME` and `SUFFIX` (of its file, without the dot) are of small letters, digits and `_`.
+    """
 
     NAME: str
     SUFFIX: str
@@ -168,6 +175,32 @@ def learner(name: str) -> Learner:
     module, _, place = LEARNERS[name].partition(":")
     loaded: Learner = getattr(importlib.import_module(f".{module}", __package__), place or "LEARNER")
     return loaded
+
+
+def by_name(learners: Iterable[str | Learner]) -> dict[str, Learner]:
+    """The learners by their names: named ones of ours, or objects of the port `Learner`; raises `DefinitionError`."""
+    found: dict[str, Learner] = {}
+    for one in learners:
+        made = learner(one) if isinstance(one, str) else _own(one)
+        if made.NAME in found:
+            raise DefinitionError(f"two learners are called {made.NAME!r}: give each a name of its own")
+        found[made.NAME] = made
+    return found
+
+
+def _own(one: Learner) -> Learner:
+    kind = one.__name__ if isinstance(one, type) else type(one).__name__
+    if isinstance(one, type):
+        raise DefinitionError(f"learner {kind} is a class: give an object of it, {kind}()")
+    lacking = [name for name in ("space", "starts", "trainer", "booster") if not callable(getattr(one, name, None))]
+    if lacking:
+        raise DefinitionError(f"learner {kind} has no method {', '.join(lacking)}: see eagleray's port Learner")
+    for name in ("NAME", "SUFFIX"):
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", str(getattr(one, name, ""))):
+            raise DefinitionError(f"learner {kind} needs a {name} of small letters, digits and _, a letter first")
+    if one.NAME in LEARNERS:
+        raise DefinitionError(f"learner {kind} is called {one.NAME!r}, as one of ours is: give it another NAME")
+    return one
 
 
 class Patience:

@@ -17,7 +17,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from ...runtime.errors import ServerUnavailable
 from ..evaluation.metric import Task
-from .learner import Fold
+from .learner import Fold, Learner
 from .trainer import Bench, Job, Outcome, Portion
 
 _MOST_DEATHS_A_WORKER = 3
@@ -33,10 +33,11 @@ class TrainerActor:
     ) -> None:
         self._bench = Bench(Fold(x=x, y=y, train_rows=train_rows, task=task, metric=metric), portions)
 
-    def warm_up(self, learners: Sequence[str]) -> None:
+    def warm_up(self, learners: Sequence[str | Learner]) -> None:
         """Loads the libraries, so that no trial pays for that."""
         with _hidden("sklearn", "pandas"):
-            self._bench.warm_up(learners)
+            self._bench.warm_up([one for one in learners if isinstance(one, str)])
+        self._bench.warm_up([one for one in learners if not isinstance(one, str)])
 
     def run(self, job: Job) -> Outcome:
         """Does one job."""
@@ -61,7 +62,12 @@ class RayPool:
     """Warm actors; see `trainer.Pool`. Ray must be up."""
 
     def __init__(
-        self, fold: Fold, *, learners: Sequence[str], workers: int | None = None, portions: Sequence[Portion] = ()
+        self,
+        fold: Fold,
+        *,
+        learners: Sequence[str | Learner],
+        workers: int | None = None,
+        portions: Sequence[Portion] = (),
     ) -> None:
         cpus = int(_resources("cluster_resources"))
         self._workers = max(1, min(workers or cpus, cpus))

@@ -15,7 +15,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .learner import Config, Fitted, Fold, Rows, Trainer, learner
+from ...runtime.errors import InputError
+from .learner import Booster, Config, Fitted, Fold, Learner, Rows, Trainer, by_name, learner
 
 Which = slice | npt.NDArray[np.int64]
 
@@ -112,10 +113,13 @@ class Bench:
         self._portions = portions
         self._at: int | None = None
         self._trainers: dict[str, Trainer] = {}
+        self._learners: dict[str, Learner] = {}
 
-    def warm_up(self, learners: Sequence[str]) -> None:
-        """Loads those learners' libraries."""
-        for name in learners:
+    def warm_up(self, learners: Sequence[str | Learner]) -> None:
+        """Knows those learners from now on, and loads their libraries."""
+        known = by_name(learners)
+        self._learners |= known
+        for name in known:
             self._trainer(name, None)
 
     def run(self, job: Job, *, clock: Callable[[], float] = time.monotonic) -> Outcome:
@@ -128,7 +132,7 @@ class Bench:
             held = importance = None
             if job.portion is not None:
                 rows = np.ascontiguousarray(self._fold.x[self._portions[job.portion].held])
-                held = learner(job.learner).booster(booster).margins(rows).astype(np.float32)
+                held = self._learner(job.learner).booster(booster).margins(rows).astype(np.float32)
             else:
                 importance = self._importance(job.learner, booster)
             return Outcome(job=job, seconds=seconds, booster=booster, held=held, importance=importance)
@@ -140,16 +144,37 @@ class Bench:
             self._trainers, self._at = {}, portion
         if name not in self._trainers:
             fold = self._fold if portion is None else self._portions[portion].of(self._fold)
-            self._trainers[name] = learner(name).trainer(fold)
+            self._trainers[name] = self._learner(name).trainer(fold)
         return self._trainers[name]
+
+    def _learner(self, name: str) -> Learner:
+        return self._learners.get(name) or learner(name)
 
     def _importance(self, name: str, data: bytes) -> Rows:
         """Over rows spread evenly, fewer of them for a larger booster."""
         count = int(np.clip(_EXPLAINED_WORK // max(1, len(data)), *_EXPLAINED_ROWS))
         rows = np.unique(np.linspace(0, len(self._fold.y) - 1, count).astype(np.int64))
-        parts = learner(name).booster(data).contributions(np.ascontiguousarray(self._fold.x[rows]))
+        some = np.ascontiguousarray(self._fold.x[rows])
+        booster = self._learner(name).booster(data)
+        try:
+            parts = booster.contributions(some)
+        except InputError:  # it has none
+            return moved(booster, some)
         found: Rows = np.abs(parts[:, :-1]).mean(axis=0).astype(np.float32)
         return found
+
+
+def moved(booster: Booster, rows: Rows) -> Rows:
+    """How far a margin moves, in the mean, when a feature has another row's value: for boosters without
+    contributions (permutation importance, Breiman 2001, of the margin)."""
+    before = booster.margins(rows)
+    others = np.random.default_rng(0).permutation(len(rows))
+    found = np.empty(rows.shape[1], dtype=np.float32)
+    for feature in range(rows.shape[1]):
+        changed = rows.copy()
+        changed[:, feature] = rows[others, feature]
+        found[feature] = np.abs(booster.margins(changed) - before).mean()
+    return found
 
 
 class LocalPool:
@@ -157,8 +182,9 @@ class LocalPool:
 
     workers = 1
 
-    def __init__(self, fold: Fold, portions: Sequence[Portion] = ()) -> None:
+    def __init__(self, fold: Fold, portions: Sequence[Portion] = (), learners: Sequence[str | Learner] = ()) -> None:
         self._bench = Bench(fold, portions)
+        self._bench.warm_up(learners)
         self._jobs: deque[Job] = deque()
 
     @property
