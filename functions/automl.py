@@ -29,7 +29,7 @@ from .model import Member, Model
 from .origin import origin_of
 from .refit import Part, fit_parts
 from .resumed import journal_of
-from .table_input import Tabular, bound_bytes, opened, taken
+from .table_input import Tabular, bound_bytes, check_label_window, opened, taken
 from .tracking import tracker
 from .training.budget import Budget
 from .training.ensemble import mixed
@@ -69,8 +69,8 @@ def fit(
     """Searches learners and their settings for `budget_s` seconds, with the workers' start, final fit and evaluation.
 
     The table is a Polars, pandas or Arrow frame, a training set, a lazy frame, a path of Parquet or a Ray Dataset. One
-    of more than `options.memory_bytes` is searched over, and judged, by a sample; then comes, on top of the budget, the
-    final fit on all rows.
+    that is more than `options.memory_bytes` allow is searched over, and judged, by a sample; then comes, on top of the
+    budget, the final fit on all rows.
     Every numeric or Boolean column beside label, time column, groups and `options.ignore` is a feature; of a training
     set the features of its vector are, and the model keeps the vector's name and the pins. With a time
     column the latest rows judge; else rows of one of the `groups` stay on one side; else a random part of
@@ -93,6 +93,7 @@ def fit(
         made, chosen = as_regression(whole_table, Columns(label, time_column or "", groups), pinned)
         found = fit(made.table, label=label, task="regression", metric=metric, budget_s=budget_s, options=chosen)
         return replace(found, about=dict(found.about) | made.about)
+    check_label_window(table, time_column=time_column, gap=options.validation_gap)
     every = taken(
         opened(table),
         Plan(bound_bytes(options.memory_bytes), label, groups, options.validation_column, options.seed),

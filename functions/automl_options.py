@@ -22,8 +22,9 @@ class AutoMLOptions:
 
     `learners`: some of "xgboost", "lightgbm", "forest", "extra_trees" and "linear", or objects of your own (`Learner`).
     `ignore`: columns that are no features (keys, texts). `trusted`: features that may tell the label alone, or hold
-    times after the row's own, for they are known in time. `memory_bytes`: the most that a table searched over whole may
-    take; None for a fifth of the free memory. `validation_column`: a Boolean column that is true
+    times after the row's own, for they are known in time. `memory_bytes`: what the calling process may
+    take for the table, its copies among it; a quarter of that is searched over. None for half of the free memory.
+    `validation_column`: a Boolean column that is true
     where a row judges, false where it teaches, null where it is left out. `validation_gap` ("7d"): so long before the
     judged rows nothing teaches. `test_fraction` of the rows (the latest ones, with a time column) are held out of the
     search to judge its result. `folds`: nested cross-validation with so many, 0 for none; None for 5 where

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
@@ -11,9 +12,10 @@ from polars.exceptions import PolarsError
 
 from ..runtime.errors import InputError
 from ..runtime.psutil_processes import available_bytes
+from ..runtime.units import duration_us
 from .frames import arrow, kind_of
 from .training.blocks import Blocks, of_frame, of_lazy
-from .training.sample import Plan, Taken, take
+from .training.sample import COPIES, Plan, Taken, take
 
 if TYPE_CHECKING:
     import pandas
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from .ray_table_input import Dataset
 
-_SHARE = 0.2  # of the free memory: the table, its float32 copy, the workers' bins
+_SHARE = 0.5  # of the free memory: the workers need some, too
 
 
 @runtime_checkable
@@ -64,20 +66,33 @@ def opened(table: Tabular) -> pl.DataFrame | Blocks:
 
 
 def taken(source: pl.DataFrame | Blocks, plan: Plan) -> Taken:
-    """The rows to search over; see `sample.take`. A frame of up to the plan's bytes is taken as it is."""
+    """The rows to search over; see `sample.take`. A frame that fits the plan's bytes is taken as it is."""
     if isinstance(source, Blocks):
         return take(source, plan)
-    if source.estimated_size() <= plan.memory_bytes:
+    if COPIES * source.estimated_size() <= plan.memory_bytes:
         return Taken(source, source.height)
     return take(of_frame(source), plan)
 
 
+def check_label_window(table: object, *, time_column: str | None, gap: str | timedelta) -> None:
+    """Raises `InputError` for a training set whose label looks further ahead (`label_after`) than the gap before the
+    rows that judge: the labels that teach would reach into their time."""
+    after = getattr(table, "label_after", None)
+    if not isinstance(after, str) or time_column is None:
+        return
+    if not gap or duration_us(gap) < duration_us(after):
+        raise InputError(
+            f"the label is known {after} after its row, so the last labels to learn from reach into the time that "
+            f"judges: give options.validation_gap={after!r}"
+        )
+
+
 def bound_bytes(asked: int | None) -> int:
-    """The bytes that the searched table may take: as asked, or a fifth of the memory that is free now."""
+    """The bytes that a search may take here: as asked, or half of the memory that is free now."""
     if asked is None:
         return int(_SHARE * available_bytes())
     if asked < 1:
-        raise InputError(f"options.memory_bytes is {asked}: give the bytes that the searched table may take")
+        raise InputError(f"options.memory_bytes is {asked}: give the bytes that the search may take")
     return asked
 
 

@@ -17,6 +17,7 @@ from .training.learner import Config, Fold, learner
 from .training.sample import Taken
 from .training.spilled import Spilled, spilled
 
+_BIN_BYTES = 3  # a value: two for its bin, one for what goes with it
 _LIKE_ROWS = 64  # enough for a trainer to know its task by
 _STREAMED: Mapping[str, str] = {"xgboost": "xgboost_stream", "lightgbm": "lightgbm_stream"}
 _TASKS: Sequence[Task] = ("classification", "regression")
@@ -36,7 +37,8 @@ def fit_whole(run: AutoMLRun, taken: Taken, *, seed: int) -> AutoMLRun:
     """The run with its members fitted on all rows, in this process; as it is where the sample was all rows.
 
     `about["final_fit"]` and the evaluation's notes say what was done. A learner that reads no rows from disk stays
-    fitted on the sample. What judged the model was the sample's: the members judged never saw a row that judges.
+    fitted on the sample, and so does LightGBM where the bins of all rows are more than the bound. What judged the
+    model was the sample's: the members judged never saw a row that judges.
     Raises `InputError` for a row that cannot be learned from.
     """
     if taken.all_rows is None:
@@ -45,6 +47,8 @@ def fit_whole(run: AutoMLRun, taken: Taken, *, seed: int) -> AutoMLRun:
     model = run.model
     names = {part.learner for part in run.recipe}
     streams = {name: _stream(name) for name in names & _STREAMED.keys()} if model.task in _TASKS else {}
+    if _BIN_BYTES * taken.rows * len(model.features) > taken.memory_bytes:
+        streams.pop("lightgbm", None)  # it would hold the bins of all rows
     members = list(model.members)
     if streams:
         like = _like(taken.table, run)

@@ -44,7 +44,7 @@ def build(
         columns |= set_columns(item, asked, partial(offline.read, upto=cuts[item.applied.label].offsets))
     names, frame = assembled(vector, labels, spine=spine, columns=columns, wanted=wanted)
     pins = {label: cut.version for label, cut in cuts.items()}
-    return TrainingSet(Local(frame), names, pins, vector.label_column, vector.name)
+    return TrainingSet(Local(frame), names, pins, vector.label_column, vector.name, vector.label_after)
 
 
 def check_as_of(as_of: str) -> None:

@@ -88,7 +88,8 @@ def build_on_ray(
             f"{vector.name}: label rows were lost on the way; report this with `eagleray doctor`'s output"
         )
     pins = {label: cut.version for label, cut in cuts.items()}
-    return TrainingSet(RayTable(tuple(blocks)), feature_names(vector, wanted), pins, vector.label_column, vector.name)
+    table, names = RayTable(tuple(blocks)), feature_names(vector, wanted)
+    return TrainingSet(table, names, pins, vector.label_column, vector.name, vector.label_after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ class TrainingSet:
     """The labels, every row and in their order, with the vector's features beside them.
 
     `pins` names each feature set version and the version of its offline table that was read, `label` the column that
-    the vector calls its label, `vector` its name. A set that was joined
+    the vector calls its label, `vector` its name, `label_after` how long after its row the label is known ("7d"). A set
+    that was joined
     on Ray stays there, in its object store and on its disks, until a form in memory is asked for.
     """
 
@@ -57,6 +58,7 @@ class TrainingSet:
     pins: dict[str, int]
     label: str | None = None
     vector: str = ""
+    label_after: str | None = None
 
     @property
     def frame(self) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import polars as pl
 from ...runtime.errors import InputError, did_you_mean
 from .blocks import Blocks
 
+COPIES = 4  # of a table in memory at the peak: sampled, sorted, as float32, in Ray's store
 _MOST_CLASSES = 100
 _FEWEST_ROWS = 1_000
 _FEWEST_GROUPS = 10
@@ -20,7 +21,8 @@ _HIGHEST = 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to sample: at most so many bytes, whole `groups`, or else each class and each value of `marks` in
+    """How to sample: for a search that may take so many bytes (four times its table), whole `groups`, or else each
+    class and each value of `marks` in
     proportion."""
 
     memory_bytes: int
@@ -32,12 +34,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Rows in memory, and how many there are in all; `all_rows` reads those, None where they are in memory."""
+    """Rows in memory, and how many there are in all; `all_rows` reads those, None where they are in memory.
+
+    `how` says how the rows were chosen, `memory_bytes` what the plan allows.
+    """
 
     table: pl.DataFrame
     rows: int
     all_rows: Blocks | None = None
     how: str = ""
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +68,14 @@ def take(source: Blocks, plan: Plan) -> Taken:
             raise InputError(f"no column {name!r}{did_you_mean(name, source.columns)}")
     counted = _count(source, plan)
     row_bytes = _row_bytes(source)
-    most = int(plan.memory_bytes // max(1, row_bytes))
+    most = int(plan.memory_bytes // (COPIES * row_bytes))
     if counted.rows <= most:
         blocks = list(source.read(source.columns))
         return Taken(pl.concat(blocks) if blocks else pl.DataFrame(schema=source.columns), counted.rows)
     if most < _FEWEST_ROWS:
         raise InputError(
             f"memory_bytes holds {most:,} rows of {row_bytes:.0f} bytes, too few to search over: give at least "
-            f"{int(_FEWEST_ROWS * row_bytes) + 1:,}"
+            f"{int(_FEWEST_ROWS * COPIES * row_bytes) + 1:,}"
         )
     if plan.groups is not None:
         table, how = _whole_groups(source, plan, counted, most), f"whole groups of {plan.groups!r}"
@@ -77,7 +83,7 @@ def take(source: Blocks, plan: Plan) -> Taken:
         table, how = _in_proportion(source, plan, counted, most), "each class in proportion"
         if counted.strata.height < 2:
             how = "by the hash of a row"
-    return Taken(table, counted.rows, source, how)
+    return Taken(table, counted.rows, source, how, plan.memory_bytes)
 
 
 def _count(source: Blocks, plan: Plan) -> _Counted:
@@ -137,7 +143,7 @@ def _in_proportion(source: Blocks, plan: Plan, counted: _Counted, most: int) -> 
     for block in source.read(source.columns):
         waiting.append(marked(block))
         height += waiting[-1].height
-        if height > most // 4:
+        if height > most // 8:
             kept = [prune()]
             waiting, height = [], 0
             full = kept[0].group_by(by).agg(pl.len().alias("n"), pl.col(_HASH).max().alias(_CAP))

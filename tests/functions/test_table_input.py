@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from eagleray.functions.table_input import bound_bytes, opened, taken
+from eagleray.functions.automl import AutoMLOptions, fit
+from eagleray.functions.table_input import bound_bytes, check_label_window, opened, taken
 from eagleray.functions.training.blocks import Blocks
 from eagleray.functions.training.sample import Plan
 from eagleray.runtime.errors import InputError
@@ -22,6 +24,7 @@ PLAN = Plan(memory_bytes=1_000_000, label="clicked")
 @dataclass
 class Training:
     frame: pl.DataFrame
+    label_after: str | None = None
 
     def to_polars(self) -> pl.DataFrame:
         return self.frame
@@ -50,14 +53,14 @@ def test_a_ray_dataset_is_read_in_its_order(ray_cluster: Settings, clicks: pl.Da
     assert isinstance(source, Blocks)
     found = taken(source, PLAN)
     assert found.table.equals(clicks)
-    small = Plan(memory_bytes=60_000, label="clicked")
+    small = Plan(memory_bytes=240_000, label="clicked")
     sample = taken(source, small)
     assert sample.all_rows is source
     assert sample.table.equals(taken(clicks, small).table)  # the same rows, whoever holds them
 
 
 def test_a_frame_above_the_bound_is_sampled_too(clicks: pl.DataFrame) -> None:
-    found = taken(clicks, Plan(memory_bytes=80_000, label="clicked"))
+    found = taken(clicks, Plan(memory_bytes=320_000, label="clicked"))
     assert 1000 < found.table.height < 2000
     assert found.table.estimated_size() <= 80_000
     assert found.all_rows is not None
@@ -85,3 +88,15 @@ def test_the_bound_is_a_share_of_the_free_memory_or_what_was_asked() -> None:
     assert bound_bytes(None) > 1_000_000
     with pytest.raises(InputError, match="memory_bytes is 0: give the bytes"):
         bound_bytes(0)
+
+
+def test_a_label_that_is_known_later_asks_for_a_gap_as_long(clicks: pl.DataFrame) -> None:
+    late = Training(clicks, label_after="7d")
+    for gap in ("", "6d", timedelta(days=6)):
+        with pytest.raises(InputError, match=r"the label is known 7d after its row.*give options.validation_gap='7d'"):
+            check_label_window(late, time_column="at", gap=gap)
+    with pytest.raises(InputError, match="validation_gap='7d'"):
+        fit(late, label="clicked", time_column="at", options=AutoMLOptions(ignore=["who"]))
+    check_label_window(late, time_column="at", gap="168h")
+    check_label_window(late, time_column=None, gap="")
+    check_label_window(Training(clicks), time_column="at", gap="")

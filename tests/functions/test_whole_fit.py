@@ -19,7 +19,7 @@ from eagleray.functions.training.sample import Plan
 from eagleray.functions.training.trainer import LocalPool, Portion
 from eagleray.runtime.settings import Settings
 
-BOUND = 200_000
+BOUND = 800_000
 OPTIONS = AutoMLOptions(
     track=False, deterministic=True, trials=3, ensemble_size=2, memory_bytes=BOUND, calibration="none", folds=0
 )  # fmt: skip
@@ -69,6 +69,12 @@ def test_a_sample_is_searched_over_and_all_rows_are_fitted(table: pl.DataFrame, 
     x, y = rows_of(table, run.model.features), table["y"].cast(pl.Float64).to_numpy()
     assert not np.array_equal(run.model.predict(x), only.model.predict(x))
     assert roc_auc(y, run.model.predict(x)) > 0.8
+
+
+def test_what_reads_no_rows_from_disk_stays_on_the_sample_and_says_so(table: pl.DataFrame) -> None:
+    small = replace(OPTIONS, memory_bytes=300_000, trials=1, learners=("lightgbm",))  # the bins of all rows take more
+    run = fit(table.drop("at"), label="y", metric="roc_auc", options=small)
+    assert run.about["final_fit"] == f"lightgbm on the sample's {run.about['sample_rows']:,} rows"
 
 
 def test_the_same_rows_give_the_same_model_whoever_holds_them(table: pl.DataFrame, tmp_path: Path) -> None:

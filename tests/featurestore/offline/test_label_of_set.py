@@ -133,6 +133,7 @@ def test_on_ray_it_is_the_same_to_the_bit(store: FeatureStore, ray_cluster: Sett
         there = store.get_historical_features(wanted, asked(), engine="ray")
         assert same_bits(there.to_polars(), here.to_polars())
         assert (there.label, there.feature_names) == (here.label, here.feature_names)
+        assert there.label_after == here.label_after == after
 
 
 def test_labels_that_cannot_be_are_refused(store: FeatureStore) -> None:
