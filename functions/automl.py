@@ -79,10 +79,12 @@ def fit(
 
     `task` "forecast" reads series: the values of `label` at the times of `time_column`, one series for each of the
     `groups`, and what is known ahead in the other columns; it is judged by the last `options.horizon` of each series,
-    and `forecast(run.model, history)` tells what comes next. Otherwise `task` is "classification" or "regression"; None
+    and `forecast(run.model, history)` tells what comes next. In "ranking" the label is
+    a grade, a whole number from 0, and `groups` the column that the rows of a query share: queries stay whole, and the
+    model gives scores that order a query's rows. Otherwise `task` is "classification" or "regression"; None
     is told from the metric, or else from the label (0 and 1 or Booleans are classes). `metric` None is the task's usual
-    one: average_precision, rmse. Raises `InputError` for a table or an option that cannot work and for one that leaks
-    the label, `ServerUnavailable` where Ray or MLflow cannot be reached.
+    one: average_precision, rmse, ndcg. Raises `InputError` for a table or an option that cannot work and for one that
+    leaks the label, `ServerUnavailable` where Ray or MLflow cannot be reached.
     """
     told = handed(table)
     origin = origin_of(options.pins or told.pins)
@@ -117,6 +119,7 @@ def fit(
     if isinstance(options.threshold, Capacity) and (time_column is None or not table[time_column].dtype.is_temporal()):
         raise InputError("a capacity is so many cases a period: give a time_column of dates or times")
     fold, main = prepared.fold, prepared.portion()
+    judged_by = judged_by.of_queries(prepared.queries_valid)
     outer = outer_portions(table, prepared, split, options.folds)
     settings = options.settings or Settings.from_env()
     store = RunStore(tracker(settings)) if options.track else None
@@ -221,7 +224,7 @@ def fit(
         "features": len(features), "rows": len(fold.y), "validation_rows": len(prepared.y_valid),
         "judged_on": evaluation.source, "judged_rows": len(evaluation.labels),
         "members": len(boosters), "learner": best.learner, "rounds": best.rounds, **best.config,
-    }  # fmt: skip
+    } | ({"groups": groups} if groups and fold.task == "ranking" else {})  # fmt: skip
     run = AutoMLRun(
         model=model,
         recipe=recipe,
@@ -248,7 +251,9 @@ def refit(run: AutoMLRun, table: pl.DataFrame, *, seed: int = 0) -> Model:
     Neither searched nor tracked: the model has no version; calibration and threshold stay.
     Raises `InputError` for a table that lacks a column.
     """
-    return fit_parts(run.recipe, run.model, table, learners=run.learners, seed=seed)
+    return fit_parts(
+        run.recipe, run.model, table, learners=run.learners, groups=str(run.about.get("groups", "")), seed=seed
+    )
 
 
 def _aside(table: pl.DataFrame, options: AutoMLOptions, needed: Sequence[str], told: Handed) -> tuple[str, ...]:

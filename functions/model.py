@@ -74,12 +74,13 @@ class Model:
     reasons: ReasonCodes | None = None
 
     def predict(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """One prediction a row: a probability (calibrated, if the model is) in classification, the value in regression.
+        """One prediction a row: a probability (calibrated, if the model is) in classification, the value in
+        regression, in ranking a score that orders the rows of a query.
 
         `rows` is rows x features in the order of `features`, NaN for null; raises `InputError`.
         """
         margins = self.margins(rows)
-        if self.task == "regression":
+        if self.task != "classification":
             return margins
         if self.calibration is not None:
             margins = self.calibration.apply(margins)
@@ -90,8 +91,8 @@ class Model:
 
     @property
     def link(self) -> str:
-        """What makes a prediction of a margin: "logit" in classification, "identity" in regression."""
-        return "identity" if self.task == "regression" else "logit"
+        """What makes a prediction of a margin: "logit" in classification, else "identity"."""
+        return "logit" if self.task == "classification" else "identity"
 
     def margins(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """One margin a row, the members' weighted mean: log-odds before calibration in classification."""

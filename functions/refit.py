@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from ..runtime.errors import InputError, did_you_mean
+from .evaluation.splits import Split, groups_of
 from .feature_profile import profile_of
 from .model import Member, Model
 from .training.learner import Config, Fold, Learner
@@ -25,18 +26,26 @@ class Part:
 
 
 def fit_parts(
-    parts: Sequence[Part], like: Model, table: pl.DataFrame, *, learners: Mapping[str, Learner], seed: int
+    parts: Sequence[Part],
+    like: Model,
+    table: pl.DataFrame,
+    *,
+    learners: Mapping[str, Learner],
+    groups: str = "",
+    seed: int,
 ) -> Model:
     """A model as `like`, its members fitted on all rows of the table; raises `InputError`."""
-    for name in (*like.features, like.label):
+    for name in (*like.features, like.label, *([groups] if groups else [])):
         if name not in table.columns:
             raise InputError(f"the table lacks {name!r}{did_you_mean(name, table.columns)}")
     if not table.height:
         raise InputError("the table has no rows to learn from")
     columns = [table[name].cast(pl.Float32).fill_null(np.nan).to_numpy() for name in like.features]
     labels = table[like.label].cast(pl.Float32).to_numpy()
+    queries = groups_of(table, Split(groups=groups), np.arange(table.height)) if like.task == "ranking" else None
     # No row judges: how long to learn is known by now.
-    fold = Fold(x=np.column_stack(columns), y=labels, train_rows=table.height, task=like.task, metric="")
+    fold = Fold(x=np.column_stack(columns), y=labels, train_rows=table.height, task=like.task, metric="",
+                queries=queries)  # fmt: skip
     members = []
     for part in parts:
         made = learners[part.learner]

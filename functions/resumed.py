@@ -34,7 +34,7 @@ def journal_of(
         raise InputError(f"options.resume is {options.resume!r}: give letters, digits, -, _ and .")
     # By the numbers as they are learned from: a frame read from another kind of file is still the same table.
     content = hashlib.sha256(f"{fold.x.shape} {fold.train_rows}".encode())
-    for part in (fold.x, fold.y):
+    for part in (fold.x, fold.y, *(() if fold.queries is None else (fold.queries,))):
         content.update(np.ascontiguousarray(part).data)
     about = {"table": content.hexdigest()}
     about |= {name: repr(value) for name, value in arguments.items()}

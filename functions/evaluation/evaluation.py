@@ -15,6 +15,7 @@ from ...runtime.errors import InputError, did_you_mean
 from .calibration import Calibration, Method, Reliability, calibrate, reliability
 from .intervals import RESAMPLES, Estimate, intervals, percentiles
 from .metric import Task, measure
+from .ndcg import ndcg_interval
 from .segments import Segment, segments
 from .splits import times_of
 from .threshold import Capacity, Cost, Threshold, choose_threshold
@@ -119,7 +120,7 @@ def judge(
     """
     check_segments(judged.rows, segment_by)
     labels, margins = judged.labels.astype(np.float64), judged.margins.astype(np.float64)
-    if judged.task == "regression":
+    if judged.task != "classification":
         return _of_values(judged, labels, margins, metric, segment_by, seed)
     clusters = _clusters(judged)
     made, crossed = calibrate(margins, labels, _parts(judged, clusters, seed), calibration)
@@ -166,8 +167,13 @@ def times_us(judged: Judged) -> Codes | None:
 def _of_values(
     judged: Judged, labels: Doubles, values: Doubles, metric: str, segment_by: Sequence[str], seed: int
 ) -> Evaluation:
-    bounds = intervals("regression", labels, values, clusters=_clusters(judged), count=RESAMPLES, seed=seed)
-    estimates = {name: Estimate(value, *bounds[name]) for name, value in measure("regression", labels, values).items()}
+    queries = queries_of(judged)
+    if queries is not None:
+        bounds = {"ndcg": ndcg_interval(labels, values, queries, count=RESAMPLES, seed=seed)}
+    else:
+        bounds = dict(intervals("regression", labels, values, clusters=_clusters(judged), count=RESAMPLES, seed=seed))
+    measured = measure(judged.task, labels, values, queries)
+    estimates = {name: Estimate(value, *bounds[name]) for name, value in measured.items()}
     return Evaluation(
         judged.task, metric, judged.source, labels, values, estimates, values, values,
         segments=_segments(judged, labels, values, metric, segment_by, seed),
@@ -180,8 +186,21 @@ def _segments(
     return tuple(
         one
         for name in names
-        for one in segments(judged.rows[name], labels, scores, task=judged.task, metric=metric, seed=seed)
+        for one in segments(
+            judged.rows[name],
+            labels,
+            scores,
+            task=judged.task,
+            metric=metric,
+            seed=seed,
+            queries=queries_of(judged),
+        )
     )
+
+
+def queries_of(judged: Judged) -> Codes | None:
+    """In ranking the number of each judged row's query, else None."""
+    return _groups(judged) if judged.task == "ranking" else None
 
 
 def _days(judged: Judged) -> Codes | None:

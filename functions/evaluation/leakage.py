@@ -193,7 +193,7 @@ def _is_image(column: pl.Series, labels: Labels, task: Task) -> bool:
 def _sample(labels: Labels, task: Task, most: int) -> Indices:
     """Row numbers, half of them positives where there are enough."""
     rng = np.random.default_rng(0)
-    if task == "regression":
+    if task != "classification":
         return np.sort(rng.permutation(len(labels))[:most])
     sides = [rng.permutation(np.flatnonzero(side))[: most // 2] for side in (labels > 0.5, labels <= 0.5)]
     return np.sort(np.concatenate(sides))

@@ -6,15 +6,17 @@ Called once a boosting round, so every measure is one sort and a few cumulative 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ...runtime.errors import InputError, did_you_mean
+from .ndcg import Codes, ndcg
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "ranking"]
 Floats = npt.NDArray[np.floating]
 
 _TINY = 1e-7  # log loss stays finite for a sure but wrong score; float32's resolution near 1
@@ -22,7 +24,10 @@ _TINY = 1e-7  # log loss stays finite for a sure but wrong score; float32's reso
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One measure: `compute(labels, scores)`, both of length n; scores are probabilities in classification."""
+    """One measure: `compute(labels, scores)`, both of length n; scores are probabilities in classification.
+
+    Rows to be ordered are one query, unless `of_queries` says which are.
+    """
 
     name: str
     task: Task
@@ -32,6 +37,10 @@ class Metric:
     def loss(self, value: float) -> float:
         """The value turned so that less is better: 1 - value where higher is better."""
         return 1.0 - value if self.higher_is_better else value
+
+    def of_queries(self, queries: Codes | None) -> Metric:
+        """The same measure for rows of these queries (numbers, one a row), in that order; itself for None."""
+        return self if queries is None else replace(self, compute=partial(ndcg, queries=queries))
 
 
 def roc_auc(labels: Floats, scores: Floats) -> float:
@@ -102,6 +111,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("rmse", "regression", False, rmse),
         Metric("mae", "regression", False, mae),
         Metric("r2", "regression", True, r2),
+        Metric("ndcg", "ranking", True, ndcg),
     )
 }
 
@@ -113,6 +123,7 @@ def metric(name: str) -> Metric:
     return METRICS[name]
 
 
-def measure(task: Task, labels: Floats, scores: Floats) -> dict[str, float]:
+def measure(task: Task, labels: Floats, scores: Floats, queries: Codes | None = None) -> dict[str, float]:
     """Every metric of the task by name."""
-    return {name: one.compute(labels, scores) for name, one in METRICS.items() if one.task == task}
+    measures = [one.of_queries(queries) for one in METRICS.values() if one.task == task]
+    return {one.name: one.compute(labels, scores) for one in measures}

@@ -29,7 +29,7 @@ td.n,th.n{text-align:right}figure{margin:0}figcaption{font-weight:600;margin-bot
 _MOST_FEATURES = 20
 _NAMES = {
     "average_precision": "average precision", "roc_auc": "ROC AUC", "log_loss": "log loss", "brier": "Brier score",
-    "rmse": "RMSE", "mae": "MAE", "r2": "R²",
+    "rmse": "RMSE", "mae": "MAE", "r2": "R²", "ndcg": "NDCG",
 }  # fmt: skip
 
 
@@ -71,12 +71,14 @@ def report(found: Evaluation, *, title: str, about: Mapping[str, object]) -> Rep
         parts.append(section("Plots", plots(_class_plots(found))))
         parts.append(section("Calibration", _calibration(found)))
     else:
-        parts.append(section("Plots", plots(_value_plots(found))))
+        drawn = _rank_plots(found) if found.task == "ranking" else _value_plots(found)
+        parts.append(section("Plots", plots(drawn)))
     if found.threshold is not None:
         parts.append(section("Threshold", _threshold(found.threshold)))
     if found.importance:
         first = sorted(found.importance.items(), key=lambda item: -item[1])[:_MOST_FEATURES]
-        what = "log-odds" if found.task == "classification" else "the label's unit"
+        units = {"classification": "log-odds", "regression": "the label's unit", "ranking": "the score's unit"}
+        what = units[found.task]
         parts.append(section("Importance", f"<p class='lead'>Mean |contribution| of a feature, in {what}.</p>"
                              + bar_chart([name for name, _ in first], [value for _, value in first])))  # fmt: skip
     if found.segments:
@@ -181,6 +183,18 @@ def _value_plots(found: Evaluation) -> dict[str, str]:
             x="prediction", y="label",
         ),
     }  # fmt: skip
+
+
+def _rank_plots(found: Evaluation) -> dict[str, str]:
+    tenths = [rows for rows in np.array_split(np.argsort(found.scores), 10) if len(rows)]
+    means: list[npt.NDArray[np.float64]] = [
+        np.array([float(values[rows].mean()) for rows in tenths]) for values in (found.scores, found.labels)
+    ]
+    sides = [("grade 0", found.scores[found.labels == 0]), ("higher grades", found.scores[found.labels > 0])]
+    return {
+        "Grade by score": line_chart([Line("tenths", means[0], means[1], marked=True)], x="mean score", y="mean grade"),
+        "Scores": histogram([(name, scores) for name, scores in sides if len(scores)], x="score"),
+    }
 
 
 def _calibration(found: Evaluation) -> str:

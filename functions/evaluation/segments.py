@@ -11,6 +11,7 @@ import polars as pl
 
 from .intervals import Estimate, intervals
 from .metric import Task, measure
+from .ndcg import Codes, ndcg_interval
 
 Values = npt.NDArray[np.floating]
 
@@ -37,18 +38,32 @@ class Segment:
 
 
 def segments(
-    column: pl.Series, labels: Values, scores: Values, *, task: Task, metric: str, seed: int = 0
+    column: pl.Series,
+    labels: Values,
+    scores: Values,
+    *,
+    task: Task,
+    metric: str,
+    seed: int = 0,
+    queries: Codes | None = None,
 ) -> tuple[Segment, ...]:
-    """A segment for each value or bin of the column, nulls as one of their own; as long as `labels`."""
+    """A segment for each value or bin of the column, nulls as one of their own; as long as `labels`.
+
+    In ranking the rows of a segment are ordered among each other, query by query.
+    """
     names = binned(column)
     found = []
     for value in sorted(names.unique().to_list(), key=_place):
         rows = (names == value).to_numpy()
         y, s = labels[rows], scores[rows]
-        measured = measure(task, y, s)
+        of = None if queries is None else queries[rows]
+        measured = measure(task, y, s, of)
         low, high = float("nan"), float("nan")
         if len(y) >= _FEWEST:
-            low, high = intervals(task, y, s, count=_RESAMPLES, seed=seed)[metric]
+            if of is not None:
+                low, high = ndcg_interval(y, s, of, count=_RESAMPLES, seed=seed)
+            else:
+                low, high = intervals(task, y, s, count=_RESAMPLES, seed=seed)[metric]
         found.append(
             Segment(
                 column.name, str(value).rpartition("\0")[2], len(y), float(y.mean()), float(s.mean()),

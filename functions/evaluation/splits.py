@@ -27,7 +27,8 @@ class Split:
     By `column` (true judges, false teaches, null is left out); else by `time_column`, where the latest `fraction`
     judges and rows less than `gap` ("7d") before it do not teach; else at random, a `fraction` of each class,
     rows of one of the `groups` all on one side. `test_fraction` of the rows (the latest ones, with a time column) are
-    held out of the search. With a time column the groups may recur: it is later rows that one wants to know about.
+    held out of the search. With a time column the groups may recur: it is later rows that one wants to know about;
+    in ranking, where they are queries, they are whole, the latest of them judge.
     """
 
     fraction: float = 0.2
@@ -57,7 +58,7 @@ class Division:
 def divide(table: pl.DataFrame, labels: Labels, task: Task, split: Split) -> Division:
     """The rows' parts in it; raises `InputError` for a split that cannot be made or that leaks."""
     if split.column is not None:
-        return _by_column(table, split)
+        return _by_column(table, split, task)
     if not 0.0 < split.fraction < 1.0:
         raise InputError(f"validation_fraction is {split.fraction}: give a number between 0 and 1")
     if not 0.0 <= split.test_fraction < 1.0:
@@ -83,14 +84,14 @@ def folds(table: pl.DataFrame, labels: Labels, task: Task, split: Split, count: 
     everything = np.arange(len(labels))
     if split.time_column is not None:
         made = []
-        ordered = times_of(table, split.time_column)
+        ordered = _times(table, split, task)
         edges = np.quantile(ordered, np.arange(1, count + 1) / (count + 1), method="higher")
         for place, edge in enumerate(edges):
             end = edges[place + 1] if place + 1 < count else np.inf
             held = np.flatnonzero((ordered >= edge) & (ordered < end))
             made.append((np.flatnonzero(ordered < edge - _gap(table, split)), held))
         return [pair for pair in made if len(pair[0]) and len(pair[1])]
-    places = _assigned(_groups(table, split, everything), labels, task, [1.0 / count] * count, split.seed)
+    places = _assigned(groups_of(table, split, everything), labels, task, [1.0 / count] * count, split.seed)
     made = [(np.flatnonzero(places != one), np.flatnonzero(places == one)) for one in range(count)]
     if any(not len(held) for _, held in made):
         what = f"groups of {split.groups!r}" if split.groups else "rows"
@@ -123,12 +124,12 @@ def _cut(
 ) -> tuple[Indices, Indices]:
     """Those rows divided: to know, and the `fraction` to judge by."""
     if split.time_column is not None:
-        times = times_of(table, split.time_column)[rows]
+        times = _times(table, split, task)[rows]
         first = np.sort(times)[min(int(len(rows) * (1 - fraction)), len(rows) - 1)]
         # Rows of the same instant stay together.
         return rows[times < first - _gap(table, split)], rows[times >= first]
     if split.groups is not None:
-        groups = _groups(table, split, rows)
+        groups = groups_of(table, split, rows)
         places = _assigned(groups, labels[rows], task, [1.0 - fraction, fraction], split.seed)
         return rows[places == 0], rows[places == 1]
     rng = np.random.default_rng(split.seed)
@@ -141,7 +142,7 @@ def _cut(
     return rows[~judged], rows[judged]
 
 
-def _by_column(table: pl.DataFrame, split: Split) -> Division:
+def _by_column(table: pl.DataFrame, split: Split, task: Task) -> Division:
     marks = table[str(split.column)]
     if marks.dtype != pl.Boolean:
         raise InputError(f"validation_column {split.column!r} is {marks.dtype}: make it Boolean")
@@ -161,8 +162,8 @@ def _by_column(table: pl.DataFrame, split: Split) -> Division:
                 f"{late} rows to learn from are not before the first row to judge by{what}: the model would know the "
                 f"future; make {split.column!r} null there, or judge by later rows"
             )
-    elif split.groups is not None:
-        groups = _groups(table, split, np.arange(table.height))
+    if split.groups is not None and (split.time_column is None or task == "ranking"):
+        groups = groups_of(table, split, np.arange(table.height))
         shared = np.intersect1d(groups[teaches], groups[judges])
         if len(shared):
             one = table[split.groups][int(np.flatnonzero(groups == shared[0])[0])]
@@ -173,7 +174,18 @@ def _by_column(table: pl.DataFrame, split: Split) -> Division:
     return Division(teaches, judges)
 
 
-def _groups(table: pl.DataFrame, split: Split, rows: Indices) -> Indices:
+def _times(table: pl.DataFrame, split: Split, task: Task) -> npt.NDArray[np.int64] | npt.NDArray[np.float64]:
+    """The rows' times; in ranking a query is whole, and as late as its latest row."""
+    times = times_of(table, str(split.time_column))
+    if task != "ranking" or split.groups is None:
+        return times
+    _, codes = np.unique(groups_of(table, split, np.arange(table.height)), return_inverse=True)
+    latest = np.full(int(codes.max()) + 1, times.min())
+    np.maximum.at(latest, codes, times)
+    return latest[codes]
+
+
+def groups_of(table: pl.DataFrame, split: Split, rows: Indices) -> Indices:
     """A number for each row's group; without groups each row is its own. Raises `InputError` for nulls."""
     if split.groups is None:
         return rows

@@ -9,7 +9,7 @@ import polars as pl
 from ...runtime.errors import InputError, did_you_mean
 from .metric import METRICS, Metric, Task, metric
 
-USUAL: Mapping[Task, str] = {"classification": "average_precision", "regression": "rmse"}
+USUAL: Mapping[Task, str] = {"classification": "average_precision", "regression": "rmse", "ranking": "ndcg"}
 
 
 def aim(label: pl.Series, *, task: Task | None = None, metric_name: str | None = None) -> Metric:

@@ -13,8 +13,8 @@ _TOLERANCE = 0.01  # of the loss
 
 
 def link(margins: Floats, task: str) -> Floats:
-    """Margins to scores: the logistic function in classification, themselves in regression."""
-    if task == "regression":
+    """Margins to scores: the logistic function in classification, else themselves."""
+    if task != "classification":
         return margins
     out: Floats = 1.0 / (1.0 + np.exp(-np.clip(margins.astype(np.float64), -80, 80)))
     return out

@@ -61,13 +61,22 @@ Space = Mapping[str, Domain]
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """A table split for training: rows x features, the first `train_rows` of them to learn from."""
+    """A table split for training: rows x features, the first `train_rows` of them to learn from.
+
+    In ranking `queries` numbers the query of each row, else it is None.
+    """
 
     x: Rows
     y: Rows
     train_rows: int
     task: Task
     metric: str
+    queries: npt.NDArray[np.int64] | None = None
+
+    @property
+    def queries_valid(self) -> npt.NDArray[np.int64] | None:
+        """The queries of the rows to judge by (a view)."""
+        return None if self.queries is None else self.queries[self.train_rows :]
 
     @property
     def x_train(self) -> Rows:
@@ -209,7 +218,7 @@ class Patience:
     __slots__ = ("_clock", "_compute", "_deadline", "_loss", "_rounds", "best_round", "best_value", "cut", "trained")
 
     def __init__(self, fold: Fold, *, rounds: int, limit_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        judge = metric(fold.metric)
+        judge = metric(fold.metric).of_queries(fold.queries_valid)
         self._compute = judge.compute
         self._loss = judge.loss
         self._rounds = rounds

@@ -90,7 +90,8 @@ class ForestTrainer(LightGBMTrainer):
 
     def params(self, config: Config, seed: int) -> dict[str, Any]:
         """A forest's, beside the booster's."""
-        return {**super().params(config, seed), "boosting": "rf", "extra_trees": self._extra, "extra_seed": seed}
+        plain = super().params(config, seed) | {"boosting": "rf", "extra_trees": self._extra, "extra_seed": seed}
+        return plain if self._fold.task == "classification" else plain | {"objective": "regression"}
 
 
 class ForestBooster(LightGBMBooster):

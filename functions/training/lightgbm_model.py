@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..evaluation.metric import Task
+from ..evaluation.ndcg import HIGHEST_GRADE
 from .bins import bins_for
 from .learner import Choice, Config, Fitted, Fold, LogInteger, LogUniform, Patience, Rows, Space, Uniform
+from .queries import query_by_query
 
 if TYPE_CHECKING:
     import lightgbm
 
 _MOST_ROUNDS = 3000
+_OBJECTIVES: Mapping[Task, str] = {"classification": "binary", "regression": "regression", "ranking": "lambdarank"}
+_GAINS = [2**grade - 1 for grade in range(HIGHEST_GRADE + 1)]
 
 
 class LightGBMLearner:
@@ -96,7 +101,7 @@ class LightGBMTrainer:
 
     def refit(self, config: Config, *, rounds: int, seed: int) -> bytes:
         """Boosts all rows for so many rounds."""
-        everything = self._lgb.Dataset(self._fold.x, self._fold.y, params=self.data_params(int(config["max_bin"])))
+        everything = self._dataset(int(config["max_bin"]), taught=False)
         booster = self._lgb.train(self.params(config, seed), everything, rounds)
         text: str = booster.model_to_string()
         return text.encode()
@@ -112,10 +117,19 @@ class LightGBMTrainer:
     def _datasets(self, bins: int) -> tuple[lightgbm.Dataset, lightgbm.Dataset]:
         if bins not in self._binned:
             fold, params = self._fold, self.data_params(bins)
-            learn = self._lgb.Dataset(fold.x_train, fold.y_train, params=params, free_raw_data=False)
+            learn = self._dataset(bins, taught=True)
             judge = learn.create_valid(fold.x_valid, fold.y_valid, params=params)
             self._binned[bins] = (learn.construct(), judge.construct())
         return self._binned[bins]
+
+    def _dataset(self, bins: int, *, taught: bool) -> lightgbm.Dataset:
+        fold, params = self._fold, self.data_params(bins)
+        if fold.task == "ranking":
+            x, y, queries = query_by_query(fold, taught=taught)
+            sizes = np.unique(queries, return_counts=True)[1]
+            return self._lgb.Dataset(x, y, group=sizes, params=params, free_raw_data=not taught)
+        x, y = (fold.x_train, fold.y_train) if taught else (fold.x, fold.y)
+        return self._lgb.Dataset(x, y, params=params, free_raw_data=not taught)
 
     @staticmethod
     def data_params(bins: int) -> dict[str, Any]:
@@ -128,7 +142,8 @@ class LightGBMTrainer:
         return {
             **config,
             **self.data_params(int(config["max_bin"])),
-            "objective": "binary" if self._fold.task == "classification" else "regression",
+            "objective": _OBJECTIVES[self._fold.task],
+            **({"label_gain": _GAINS} if self._fold.task == "ranking" else {}),
             "bagging_freq": 1,
             "metric": "None",
             "seed": seed,

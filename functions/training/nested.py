@@ -19,6 +19,7 @@ from ..evaluation.splits import Split, divide, folds
 from .budget import Budget
 from .ensemble import choose
 from .learner import Rows
+from .queries import check_queries
 from .search import Search
 from .trainer import Pool, Portion
 from .training_table import Prepared, check_sides
@@ -63,6 +64,10 @@ def _portions(table: pl.DataFrame, prepared: Prepared, split: Split, count: int)
     fold = prepared.fold
     labels = np.empty(table.height, dtype=np.float32)
     labels[prepared.rows] = fold.y
+    queries = None
+    if fold.queries is not None:
+        queries = np.empty(table.height, dtype=np.int64)
+        queries[prepared.rows] = fold.queries
     place = np.empty(table.height, dtype=np.int64)
     place[prepared.rows] = np.arange(len(prepared.rows))
     inner = replace(split, test_fraction=0.0)
@@ -72,6 +77,8 @@ def _portions(table: pl.DataFrame, prepared: Prepared, split: Split, count: int)
             made = divide(table[known], labels[known], fold.task, inner)
             sides = {"to learn from": known[made.teaches], "to judge by": known[made.judges]}
             check_sides(labels, fold.task, sides)
+            if queries is not None:
+                check_queries(str(split.groups), labels, queries, sides)
         except InputError:
             continue
         rows = np.concatenate((known[made.teaches], known[made.judges]))
@@ -95,13 +102,14 @@ def nested(
             max(left_s / (len(portions) - number), _SHORTEST_S), 0.0, len(fold.y) / fold.train_rows,
             trials=None if budget.trials is None else max(1, budget.trials // len(portions)), round_s=budget.round_s,
         )  # fmt: skip
+        judge = metric.of_queries(fold.queries_valid)
         tuning = Tuning(
-            pool=pool, search=search(), metric=metric, labels=fold.y_valid, portion=number, members=1,
+            pool=pool, search=search(), metric=judge, labels=fold.y_valid, portion=number, members=1,
             budget=share, clock=_since(clock),
         )  # fmt: skip
         tuning.run(None)
         ranked = [trial.number for trial in tuning.search.ranking]
-        chosen, _ = choose(ranked, margins=tuning.margins, labels=fold.y_valid, metric=metric, most=1)
+        chosen, _ = choose(ranked, margins=tuning.margins, labels=fold.y_valid, metric=judge, most=1)
         margins.append(tuning.held(dict.fromkeys(chosen, 1.0)))
         done.append(number)
     if len(done) < 2:

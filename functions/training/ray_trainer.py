@@ -29,9 +29,11 @@ class TrainerActor:
     """One worker process; trains on one thread."""
 
     def __init__(
-        self, x: Any, y: Any, train_rows: int, task: Task, metric: str, portions: Sequence[Portion] = ()
-    ) -> None:
-        self._bench = Bench(Fold(x=x, y=y, train_rows=train_rows, task=task, metric=metric), portions)
+        self, x: Any, y: Any, train_rows: int, task: Task, metric: str, portions: Sequence[Portion] = (),
+        queries: Any = None,
+    ) -> None:  # fmt: skip
+        fold = Fold(x=x, y=y, train_rows=train_rows, task=task, metric=metric, queries=queries)
+        self._bench = Bench(fold, portions)
 
     def warm_up(self, learners: Sequence[str | Learner]) -> None:
         """Loads the libraries, so that no trial pays for that."""
@@ -73,7 +75,7 @@ class RayPool:
         self._workers = max(1, min(workers or cpus, cpus))
         self._learners = tuple(learners)
         self._data = (ray.put(fold.x), ray.put(fold.y))
-        self._about = (fold.train_rows, fold.task, fold.metric, tuple(portions))
+        self._about = (fold.train_rows, fold.task, fold.metric, tuple(portions), fold.queries)
         self._actor = ray.remote(num_cpus=1, max_restarts=0)(TrainerActor)
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}  # reference to the warm-up -> actor

@@ -41,7 +41,7 @@ def weighted(
     chosen, _ = choose(ranked, margins=margins, labels=labels, metric=metric, most=most)
     plain = dict.fromkeys(chosen, 1.0 / len(chosen))
     known = list(dict.fromkeys([*ranked[:_WEIGHTED], *chosen]))
-    if most < 2 or len(known) < 2:
+    if most < 2 or len(known) < 2 or metric.task == "ranking":  # weights are tried on rows, not on queries
         return plain
     rows, parts = _parts(labels, metric, seed)
     y = labels[rows]

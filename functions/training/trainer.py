@@ -34,7 +34,8 @@ class Portion:
 
     def of(self, fold: Fold) -> Fold:
         """Those rows as a fold; a view where they are a slice."""
-        return Fold(fold.x[self.rows], fold.y[self.rows], self.train_rows, fold.task, fold.metric)
+        queries = None if fold.queries is None else fold.queries[self.rows]
+        return Fold(fold.x[self.rows], fold.y[self.rows], self.train_rows, fold.task, fold.metric, queries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ import polars as pl
 from ...runtime.errors import InputError, did_you_mean
 from ..evaluation.leakage import check_future_times, check_label_copies, check_perfect_features, check_row_copies
 from ..evaluation.metric import Task, metric
-from ..evaluation.splits import Indices, Split, divide
+from ..evaluation.splits import Indices, Split, divide, groups_of
 from .learner import Fold, Rows
+from .queries import check_grades, check_queries
 from .trainer import Portion
 
 _SHOWN = 5
@@ -37,6 +38,11 @@ class Prepared:
     def y_valid(self) -> Rows:
         """The labels to judge by (a view)."""
         return self.fold.y[self.fold.train_rows : self.known_rows]
+
+    @property
+    def queries_valid(self) -> Indices | None:
+        """The queries of the rows to judge by (a view)."""
+        return None if self.fold.queries is None else self.fold.queries[self.fold.train_rows : self.known_rows]
 
     def portion(self) -> Portion | None:
         """What the search may see, where that is not the whole fold; the held out rows are scored."""
@@ -96,6 +102,8 @@ def prepare(
     """
     task = metric(metric_name).task
     labels = _labels(table[label], task)
+    if task == "ranking" and split.groups is None:
+        raise InputError("a ranking needs groups: name the column that the rows of one query share")
     check_label_copies(table, features, labels, task)
     if task == "classification":
         check_perfect_features(table, features, labels, trusted=trusted)
@@ -104,12 +112,20 @@ def prepare(
     check_sides(labels, task, {"to learn from": made.teaches, "to judge by": made.judges})
     if split.test_fraction:
         check_sides(labels, task, {"held out": made.tests})
+    queries = groups_of(table, split, np.arange(table.height)) if task == "ranking" else None
+    if queries is not None:
+        sides = {"to learn from": made.teaches, "to judge by": made.judges}
+        sides |= {"held out": made.tests} if split.test_fraction else {}
+        check_queries(str(split.groups), labels, queries, sides)
     check_row_copies(table, made, without=split.column)
     order = np.concatenate((made.teaches, made.judges, made.tests, made.gaps))
     x = np.empty((len(order), len(features)), dtype=np.float32)
     for i, name in enumerate(features):  # column by column: no second copy of the whole table
         x[:, i] = table[name].cast(pl.Float32).fill_null(np.nan).to_numpy()[order]
-    fold = Fold(x=x, y=labels[order], train_rows=len(made.teaches), task=task, metric=metric_name)
+    fold = Fold(
+        x=x, y=labels[order], train_rows=len(made.teaches), task=task, metric=metric_name,
+        queries=None if queries is None else queries[order],
+    )  # fmt: skip
     return Prepared(fold, order, len(made.teaches) + len(made.judges), len(made.tests))
 
 
@@ -142,7 +158,10 @@ def _labels(column: pl.Series, task: Task) -> Rows:
             )
         if len(values) < 2:
             raise InputError(f"label {name!r} is {values[0]:g} in every row: give both classes")
-    return numbers.to_numpy().astype(np.float32)
+    found: Rows = numbers.to_numpy().astype(np.float32)
+    if task == "ranking":
+        check_grades(name, found)
+    return found
 
 
 def _is_empty(column: pl.Series) -> bool:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..evaluation.metric import Task
 from .bins import bins_for
 from .learner import Choice, Config, Fitted, Fold, LogInteger, LogUniform, Patience, Rows, Space, Uniform
+from .queries import query_by_query
 from .xgboost_direct import direct
 
 if TYPE_CHECKING:
     import xgboost
 
 _MOST_ROUNDS = 3000
+_OBJECTIVES: Mapping[Task, str] = {
+    "classification": "binary:logistic", "regression": "reg:squarederror", "ranking": "rank:ndcg",
+}  # fmt: skip
 Predict = Callable[[Rows], npt.NDArray[np.floating]]
 
 
@@ -94,21 +99,29 @@ class XGBoostTrainer:
     def refit(self, config: Config, *, rounds: int, seed: int) -> bytes:
         """Boosts all rows for so many rounds."""
         bins = int(config["max_bin"])
-        everything = self._xgb.QuantileDMatrix(self._fold.x, self._fold.y, max_bin=bins, nthread=1)
+        everything = self._matrix(bins, taught=False)
         booster = self._xgb.train(self.params(config, seed), everything, rounds)
         return bytes(booster.save_raw("ubj"))
 
     def _matrices(self, bins: int) -> tuple[xgboost.DMatrix, xgboost.DMatrix]:
         if bins not in self._binned:
             fold = self._fold
-            learn = self._xgb.QuantileDMatrix(fold.x_train, fold.y_train, max_bin=bins, nthread=1)
+            learn = self._matrix(bins, taught=True)
             judge = self._xgb.QuantileDMatrix(fold.x_valid, fold.y_valid, max_bin=bins, nthread=1, ref=learn)
             self._binned[bins] = (learn, judge)
         return self._binned[bins]
 
+    def _matrix(self, bins: int, *, taught: bool) -> xgboost.DMatrix:
+        fold = self._fold
+        if fold.task == "ranking":
+            x, y, queries = query_by_query(fold, taught=taught)
+            return self._xgb.QuantileDMatrix(x, y, qid=queries, max_bin=bins, nthread=1)
+        x, y = (fold.x_train, fold.y_train) if taught else (fold.x, fold.y)
+        return self._xgb.QuantileDMatrix(x, y, max_bin=bins, nthread=1)
+
     def params(self, config: Config, seed: int) -> dict[str, Any]:
         """XGBoost's parameters for a configuration, on one thread."""
-        objective = "binary:logistic" if self._fold.task == "classification" else "reg:squarederror"
+        objective = _OBJECTIVES[self._fold.task]
         return {
             **config,
             "objective": objective,
