@@ -9,6 +9,7 @@ import polars as pl
 from ...runtime.errors import InputError, did_you_mean
 from .metric import METRICS, Metric, Task, metric
 
+_FEW = 10
 USUAL: Mapping[Task, str] = {"classification": "average_precision", "regression": "rmse", "ranking": "ndcg"}
 
 
@@ -16,7 +17,7 @@ def aim(label: pl.Series, *, task: Task | None = None, metric_name: str | None =
     """The metric to search for, which has its task.
 
     Without a metric it is the task's usual one. Without either, a label of 0 and 1 or of Booleans is one of classes,
-    any other number a value. Raises `InputError` for names that do not exist or do not go together.
+    any other number a value, but for a few whole ones. Raises `InputError` for names that do not exist or do not go together.
     """
     if task is not None and task not in USUAL:
         raise InputError(f"no task {task!r}{did_you_mean(str(task), USUAL)}")
@@ -33,8 +34,17 @@ def aim(label: pl.Series, *, task: Task | None = None, metric_name: str | None =
 
 
 def _told(label: pl.Series) -> Task:
-    """Nulls and NaN do not count; they are refused later, with the number of them."""
+    """Nulls and NaN do not count; they are refused later, with the number of them. A few whole numbers may be codes of
+    classes: then the task must be said."""
     if label.dtype.is_numeric():
         values = label.cast(pl.Float64).fill_nan(None).drop_nulls()
-        return "classification" if values.is_in([0.0, 1.0]).all() else "regression"
+        if values.is_in([0.0, 1.0]).all():
+            return "classification"
+        few = label.drop_nulls().unique().sort().head(_FEW + 1).to_list() if label.dtype.is_integer() else []
+        if 2 < len(few) <= _FEW:
+            raise InputError(
+                f"label {label.name!r} holds the whole numbers {', '.join(map(str, few))}: say task='regression' if "
+                "they are values; if they are classes, give 0 and 1 for one of them"
+            )
+        return "regression"
     return "classification"

@@ -43,3 +43,14 @@ def test_what_is_not_given_is_told(label: pl.Series, task: Task | None, metric: 
 def test_what_does_not_go_together_is_refused(task: Task | None, metric: str | None, says: str) -> None:
     with pytest.raises(InputError, match=says):
         aim(VALUES, task=task, metric_name=metric)
+
+
+def test_a_few_whole_numbers_are_not_guessed_at() -> None:
+    codes = pl.Series("y", [0, 1, 2, 2, None])
+    with pytest.raises(InputError, match=r"label 'y' holds the whole numbers 0, 1, 2: say task='regression'"):
+        aim(codes)
+    assert aim(codes, task="regression").name == "rmse"
+    assert aim(codes, metric_name="rmse").name == "rmse"
+    assert aim(codes.cast(pl.Float64)).name == "rmse"
+    assert aim(pl.Series("y", range(11))).name == "rmse"
+    assert aim(pl.Series("y", [1, 1, 0])).name == "average_precision"
