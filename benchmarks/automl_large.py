@@ -50,6 +50,7 @@ def main() -> None:
     asked.add_argument("--columns", type=int, default=20)
     asked.add_argument("--memory-mb", type=int, default=100)
     asked.add_argument("--budget-s", type=float, default=30.0)
+    asked.add_argument("--learners", nargs="+", default=["xgboost", "lightgbm"])
     asked.add_argument("--table", type=Path, default=None)
     given = asked.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +66,7 @@ def main() -> None:
 
         before, began = peak_mb(), time.monotonic()
         options = automl.AutoMLOptions(
-            memory_bytes=given.memory_mb << 20, track=False, learners=("xgboost", "lightgbm"), calibration="none"
+            memory_bytes=given.memory_mb << 20, track=False, learners=given.learners, calibration="none"
         )
         run = automl.fit(table, label="y", metric="roc_auc", budget_s=given.budget_s, options=options)
         seconds, peak = time.monotonic() - began, peak_mb()

@@ -17,7 +17,8 @@ def aim(label: pl.Series, *, task: Task | None = None, metric_name: str | None =
     """The metric to search for, which has its task.
 
     Without a metric it is the task's usual one. Without either, a label of 0 and 1 or of Booleans is one of classes,
-    any other number a value, but for a few whole ones. Raises `InputError` for names that do not exist or do not go together.
+    any other number a value, but for a few whole ones. Raises `InputError` for names that do not exist or do not go
+    together.
     """
     if task is not None and task not in USUAL:
         raise InputError(f"no task {task!r}{did_you_mean(str(task), USUAL)}")
