@@ -89,6 +89,8 @@ def check_options(budget_s: float, options: AutoMLOptions, *, task: str | None =
     for name in ("learners", "ignore", "trusted", "segments"):
         if isinstance(given := getattr(options, name), str):
             raise InputError(f"options.{name} is the text {given!r}: give a list of names, [{given!r}]")
+    if type(options.horizon) not in (Horizon, type(None)):
+        raise InputError(f"options.horizon is {options.horizon!r}: give steps ahead as Horizon(14)")
     if options.horizon is not None and task != "forecast":
         raise InputError("options.horizon is for forecasts: say task='forecast', or leave it out")
     if not options.learners:

@@ -159,6 +159,8 @@ def _labels(column: pl.Series, task: Task) -> Rows:
         if len(values) < 2:
             raise InputError(f"label {name!r} is {values[0]:g} in every row: give both classes")
     found: Rows = numbers.to_numpy().astype(np.float32)
+    if task != "classification" and found.min() == found.max():  # else every feature would pass for its copy
+        raise InputError(f"label {name!r} has one value in all {len(found)} rows: there is nothing to learn")
     if task == "ranking":
         check_grades(name, found)
     return found

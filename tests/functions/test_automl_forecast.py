@@ -75,6 +75,8 @@ def test_what_a_forecast_needs_is_told(settings: Settings) -> None:
         fit(table, None, horizon=horizon)
     with pytest.raises(InputError, match="how far does it look ahead"):
         fit(table)
+    with pytest.raises(InputError, match=r"options.horizon is 14: give steps ahead as Horizon\(14\)"):
+        fit(table, horizon=14)
     with pytest.raises(InputError, match="judged by the last steps"):
         fit(table, horizon=horizon, test_fraction=0.2)
     with pytest.raises(InputError, match="longest series has 20 steps"):

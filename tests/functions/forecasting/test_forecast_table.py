@@ -98,6 +98,9 @@ def test_what_cannot_be_forecast_is_told() -> None:
         forecast_table(good.with_columns(pl.col("sales").cast(pl.String)), SALES, Horizon(2))
     with pytest.raises(InputError, match="the table is empty"):
         forecast_table(good.clear(), SALES, Horizon(2))
+    for nothing in (None, float("nan")):
+        with pytest.raises(InputError, match="label 'sales' has no value in any row"):
+            forecast_table(good.with_columns(sales=pl.lit(nothing, pl.Float64)), SALES, Horizon(2))
     with pytest.raises(InputError, match="a feature 'level' of its own: rename"):
         forecast_table(good.rename({"sales": "level"}), Columns("level", "day", "shop"), Horizon(2))
     with pytest.raises(DefinitionError, match="at least 1 step"):

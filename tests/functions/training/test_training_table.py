@@ -77,6 +77,11 @@ def test_a_label_that_cannot_work_says_why(clicks: pl.DataFrame, label: pl.Expr,
         fold_of(clicks.with_columns(clicked=label), Split())
 
 
+def test_a_value_that_never_changes_is_told_as_such_and_no_feature_is_blamed(clicks: pl.DataFrame) -> None:
+    with pytest.raises(InputError, match="label 'clicked' has one value in all 2000 rows: there is nothing to learn"):
+        fold_of(clicks.with_columns(clicked=2.5), Split(), "rmse")
+
+
 def test_a_random_split_keeps_the_classes_in_proportion_and_every_row(clicks: pl.DataFrame) -> None:
     fold = fold_of(clicks, Split(fraction=0.25))
     assert (len(fold.x_train), len(fold.x_valid)) == (1500, 500)
