@@ -35,4 +35,7 @@ def unexplained(model: str, classes: bool) -> InputError:
     """The error for a model whose scores do not come apart into one part a feature."""
     if classes:
         return InputError(f"{model} scores several classes; contributions are given for models of one score")
-    return InputError(f"{model} gives no exact contributions; explain is for boosted trees and linear models")
+    return InputError(
+        f"{model} gives no exact contributions, as boosted trees and linear models do; a graph samples them with "
+        "predict(..., background=rows)"
+    )

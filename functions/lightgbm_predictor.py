@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from .adding_up import adding_up
 from .feature_names import feature_names, unexplained
 from .training.lightgbm_model import LightGBMBooster
 
@@ -59,7 +60,8 @@ class LightGBMPredictor:
         """TreeSHAP (Lundberg 2018), rows x (features + 1); raises `InputError` for several classes."""
         if not self.explains:
             raise unexplained(self.name, classes=True)
-        return self._booster.contributions(rows).astype(np.float64)
+        parts = self._booster.contributions(rows).astype(np.float64)
+        return adding_up(parts, self._booster.margins(rows), model=self.name)
 
     def content(self) -> str:
         """A hash of what it has learned."""

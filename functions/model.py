@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.errors import DefinitionError, InputError, ModelMismatch, ModelNotFound, StorageError
+from .adding_up import adding_up
 from .evaluation.calibration import Calibration
 from .evaluation.metric import Task
 from .feature_profile import FeatureProfile
@@ -105,14 +106,14 @@ class Model:
     def explain(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Rows x (features + 1) contributions in margin units, the last column the base value.
 
-        A row adds up to its margin (TreeSHAP, Lundberg 2018); members are averaged before the link
-        function, so that this holds for several of them too.
+        A row adds up to its margin (TreeSHAP, Lundberg 2018), which is checked: `EaglerayError` otherwise. Members are
+        averaged before the link function, so that this holds for several of them too.
         """
         checked = self._checked(rows)
         total = np.zeros((len(checked), len(self.features) + 1))
         for member in self.members:
             total += member.weight * member.booster.contributions(checked)
-        return total
+        return adding_up(total, self.margins(checked), model=self._title)
 
     def check_features(self, names: Sequence[str]) -> None:
         """Raises `ModelMismatch` naming the differences unless `names` are this model's features in order."""

@@ -15,7 +15,7 @@ from .flows.aiohttp_remote import RemoteCall
 from .flows.check import check_name, check_steps
 from .flows.choices import Named, Weighted
 from .flows.ports import Vector
-from .flows.predictors import declared, declared_together
+from .flows.predictors import declared, declared_together, explained
 from .flows.routes import OTHERWISE, THEN
 from .flows.step import Step, numbered, walk
 from .flows.step_options import StepOptions
@@ -91,6 +91,7 @@ class Graph(KeepingSteps):
         model: Any,
         *,
         features: Sequence[str] = (),
+        background: Any = None,
         cpus: float = 0.0,
         gpu: float = 0.0,
         name: str | None = None,
@@ -100,10 +101,13 @@ class Graph(KeepingSteps):
         `model` is a `Model`, one of XGBoost, LightGBM or scikit-learn, a loaded `mlflow.pyfunc` model, or an address
         like "models:/fraud@champion", which is looked up at `deploy`; `features` names, in order, what a model takes
         that does not know it. The score is the probability of the positive class, one probability a class where
-        there are more, or the value. Raises `DefinitionError`.
+        there are more, or the value. `background` (a frame, or rows x features: what it usually sees) makes a model
+        that cannot be explained one that can, by `SampledShapley`. Raises `DefinitionError`.
         """
         names = tuple(features) if not isinstance(features, str) else ()
         found = declared(self.name, model, features)
+        if background is not None:
+            found = explained(self.name, found, background)
         return Step("predict", name or "predict", found, Resources(cpus=cpus, gpu=gpu), names)
 
     def ensemble(

@@ -85,8 +85,8 @@ def _check_order(graph: str, step: Step, earlier: Sequence[Step], before: Sequen
     silent = [other for other in before if other.kind == "predict" and not getattr(other.subject, "explains", True)]
     if step.kind == "explain" and silent:
         raise DefinitionError(
-            f"{graph}: the score of {silent[0].name!r} has no exact contributions; explain is for boosted trees and "
-            "linear models of one score"
+            f"{graph}: the score of {silent[0].name!r} has no exact contributions, as boosted trees and linear models "
+            "of one score have; for others of one score give predict(..., background=rows), which it then samples"
         )
 
 

@@ -9,7 +9,8 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...runtime.errors import DefinitionError
+from ...functions.sampled_shapley import SampledShapley
+from ...runtime.errors import DefinitionError, InputError
 from ...runtime.settings import Settings
 from .ensemble import Ensemble, Members
 from .ports import Predictor
@@ -39,6 +40,23 @@ def declared(graph: str, model: Any, features: Sequence[str] = ()) -> Any:
     try:
         return adapter.predictor(model, features)
     except DefinitionError as error:
+        raise DefinitionError(f"{graph}: {error}") from None
+
+
+def explained(graph: str, model: Any, background: Any) -> Any:
+    """The model, whose contributions are sampled over the background; raises `DefinitionError`."""
+    if isinstance(model, str) or getattr(model, "explains", hasattr(model, "explain")):
+        raise DefinitionError(f"{graph}: what {model!r} predicts has contributions of its own; leave background= out")
+    columns = getattr(background, "columns", None)
+    if columns is not None:
+        if lacking := [name for name in model.features if name not in columns]:
+            raise DefinitionError(
+                f"{graph}: the background lacks {lacking[:8]}, which the model takes; add the columns"
+            )
+        background = background[list(model.features)]
+    try:
+        return SampledShapley(model, background)
+    except (InputError, TypeError, ValueError) as error:
         raise DefinitionError(f"{graph}: {error}") from None
 
 
