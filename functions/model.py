@@ -28,6 +28,7 @@ from .feature_profile import FeatureProfile
 from .origin import Origin
 from .reason_codes import ReasonCodes
 from .training.learner import LEARNERS, Booster, Learner, by_name, learner
+from .unread import Unread
 
 _FORMAT = 1
 
@@ -154,10 +155,11 @@ class Model:
             ) from problem
 
     @classmethod
-    def load(cls, folder: Path, *, learners: Sequence[Learner] = ()) -> Model:
+    def load(cls, folder: Path, *, learners: Sequence[Learner] = (), unread: bool = False) -> Model:
         """Reads a model from its folder; raises `ModelNotFound` or, where a file is damaged, `InputError`.
 
         What a learner of someone's own has fitted is read by it, given in `learners`; nothing is imported.
+        `unread` leaves all boosters alone: what the model says of itself is there, predictions are not.
         """
         own = by_name(learners)
         try:
@@ -167,7 +169,9 @@ class Model:
             members = [
                 Member(
                     learner=one["learner"],
-                    booster=_reads(one["learner"], own, folder).booster((folder / _plain(one["file"])).read_bytes()),
+                    booster=(Unread if unread else _reads(one["learner"], own, folder).booster)(
+                        (folder / _plain(one["file"])).read_bytes()
+                    ),
                     weight=float(one["weight"]),
                     suffix=Path(one["file"]).suffix[1:] if one["learner"] in own else "",
                 )

@@ -130,14 +130,16 @@ class ModelRegistry:
         return sorted(self._tracker.model_names())
 
     def show(self, uri: str) -> Registered:
-        """All that is known of a version; raises `ModelNotFound`."""
+        """All that is known of a version, whose model does not predict (see `load`); raises `ModelNotFound`."""
         found = self.find(uri)
         folder = self._tracker.fetch(found)
         run = None
         if found.run_id:
             with contextlib.suppress(NotFoundError):  # the run may be deleted, the version lives on
                 run = self._tracker.read(found.run_id)
-        model = replace(Model.load(folder), name=found.name, version=found.version) if _is_ours(folder) else None
+        model = None
+        if _is_ours(folder):  # unread: the learner may be someone's own, which is not here
+            model = replace(Model.load(folder, unread=True), name=found.name, version=found.version)
         return Registered(found, model, run)
 
     def compare(self, first: str, second: str) -> Comparison:

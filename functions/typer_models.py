@@ -13,8 +13,10 @@ from ..runtime.typer_options import AsJson
 
 if TYPE_CHECKING:
     from .comparison import Comparison
+    from .feature_profile import FeatureProfile
     from .gate import Gate
     from .model_registry import ModelRegistry
+    from .registered import Registered
 
 app = typer.Typer(no_args_is_help=True, help="The registered models.")
 
@@ -45,9 +47,15 @@ def show(model: Which, as_json: AsJson = False) -> None:
     """Show all that is known of a version: measures, features, settings, where it comes from."""
     found = _there(model).show(model)
     told = found.to_dict()
+    columns = _columns(found)
     if not as_json:
+        for name in ("features", "profile", "source"):
+            told.pop(name, None)
         told["metrics"] = {name: _figure(found.metrics[name], found.intervals.get(name)) for name in found.metrics}
     show_one(told, as_json=as_json)
+    if columns and not as_json:
+        print("features:")
+        show_rows(columns, as_json=False, empty="")
 
 
 @app.command()
@@ -92,6 +100,24 @@ def promote(
 def rollback(name: str, alias: Alias = "champion", as_json: AsJson = False) -> None:
     """Point an alias back to the version it pointed to before."""
     _moved(_there(name).rollback(name, alias=alias).version, name, alias, as_json)
+
+
+def _columns(found: Registered) -> list[dict[str, object]]:
+    """A line a feature: its type, and what it looked like in training."""
+    if found.model is None:
+        return []
+    signature, profile = found.model.signature, found.model.profile
+    return [
+        {"feature": name, "type": signature.get(name, ""), **(_looks(profile[name]) if name in profile else {})}
+        for name in found.features
+    ]
+
+
+def _looks(one: FeatureProfile) -> dict[str, object]:
+    at = one.quantiles
+    ends = {"min": at[0], "median": at[len(at) // 2], "max": at[-1], "mean": one.mean} if at else {}
+    told = {name: f"{ends[name]:.4g}" if name in ends else "-" for name in ("min", "median", "max", "mean")}
+    return {"rows": one.rows, "nulls": one.nulls, **told}
 
 
 def _registry() -> ModelRegistry | None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from eagleray import Gate, Model, ModelNotFound, ModelRegistry, PromotionRefused, Settings, cli
+from eagleray import Gate, InputError, Model, ModelNotFound, ModelRegistry, PromotionRefused, Settings, cli
+from eagleray.functions.feature_profile import FeatureProfile
 from eagleray.functions.run import Run
 from eagleray.functions.tracking import tracker
 from eagleray.functions.training.learner import Fold
@@ -29,6 +30,9 @@ def versions(name: str, tracked: Settings, fold: Fold) -> ModelRegistry:
     registry = ModelRegistry(tracked)
     first = trained(name, fold)
     first = replace(first, intervals={"roc_auc": (0.75, 0.82)}, signature=dict.fromkeys("abcd", "Float64"))
+    first = replace(first, profile=dict.fromkeys("cd", FeatureProfile(2, 0, 0, 1.0, 0.0, (1.0,))) | {
+        "a": FeatureProfile(3, 1, 0, 1.5, 0.5, (1.0, 1.0, 2.0)), "b": FeatureProfile(2, 2, 0, 0.0, 0.0, ()),
+    })  # fmt: skip
     second = replace(
         first, features=("a", "b", "c", "e"), metrics={"roc_auc": 0.9}, intervals={"roc_auc": (0.85, 0.93)}
     )
@@ -71,6 +75,10 @@ def test_show_tells_all_there_is(tracked: Settings, fold: Fold, shell: Shell) ->
     code, text = shell("show", "shown/1")
     assert code == 0
     assert "  roc_auc: 0.8000 (0.7500 to 0.8200)" in text
+    lines = [line.split() for line in text.splitlines()]
+    assert ["feature", "type", "rows", "nulls", "min", "median", "max", "mean"] in lines
+    assert ["a", "Float64", "3", "1", "1", "1", "2", "1.5"] in lines
+    assert ["b", "Float64", "2", "2", "-", "-", "-", "-"] in lines
     code, text = shell("show", "shwn")
     assert (code, text) == (1, "eagleray: no model 'shwn'; did you mean 'shown'?\n")
 
@@ -155,3 +163,19 @@ def test_looking_makes_no_database(shell: Shell, tmp_path: Any, monkeypatch: pyt
     code, text = shell("rollback", "fraud")
     assert (code, text.startswith("eagleray: no model 'fraud'; none is registered yet")) == (1, True)
     assert not (tmp_path / "home").exists()
+
+
+def test_a_model_of_a_learner_that_is_not_here_is_shown_and_promoted(
+    tracked: Settings, fold: Fold, shell: Shell
+) -> None:
+    registry = ModelRegistry(tracked)
+    model = trained("foreign", fold)
+    foreign = replace(model, members=(replace(model.members[0], learner="mine", suffix="bin"),))
+    registry.register(foreign)
+    code, text = shell("show", "foreign")
+    assert (code, "  members: mine x 1" in text) == (0, True)
+    assert shell("promote", "foreign", "1", "--at-least", "roc_auc=0.5")[0] == 0
+    looked = registry.show("foreign@champion").model
+    assert looked is not None
+    with pytest.raises(InputError, match="only looked at"):
+        looked.predict(fold.x[:1])
