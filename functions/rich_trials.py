@@ -33,4 +33,6 @@ def drawn(one: Standing) -> Group:
     for row in one.rows():
         style = "red" if one.last and row[2] == "-" else "green" if row[2].endswith("*") else ""
         table.add_row(*(Text(text) for text in row), style=style)
-    return Group(Text(one.line), ProgressBar(total=1.0, completed=one.share, width=60), table)
+    bar = Table.grid()  # a row of its own: a bar alone ends no line
+    bar.add_row(ProgressBar(total=1.0, completed=one.share, width=60))
+    return Group(Text(one.line), bar, table)
