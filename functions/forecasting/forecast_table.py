@@ -155,10 +155,7 @@ def future(recipe: Recipe, history: pl.DataFrame, ahead: pl.DataFrame | None) ->
         raise InputError(f"the model reads {', '.join(columns.covariates)}: give their future values, ahead=frame")
     asked, features = [], []
     for one in series_of(rows, columns, recipe.grid):
-        told = np.flatnonzero(np.isfinite(one.values))
-        if not len(told):
-            continue
-        moments, steps = _pairs(np.array([told[-1]]), recipe.steps)
+        moments, steps = _pairs(np.array([len(one.values) - 1]), recipe.steps)
         times = recipe.grid.times(one.first + moments + steps, rows[columns.time])
         keys = pl.DataFrame([times])
         if columns.groups:

@@ -63,13 +63,17 @@ def sorted_rows(table: pl.DataFrame, columns: Columns, *, with_label: bool = Tru
 
 
 def series_of(rows: pl.DataFrame, columns: Columns, grid: Grid) -> list[Series]:
-    """The series of sorted rows."""
+    """The series of sorted rows that have a value; each ends with its last one."""
     places = grid.places(rows[columns.time])
     values = rows[columns.label].cast(pl.Float64).fill_null(np.nan).to_numpy()
     extra = rows.select(pl.col(list(columns.covariates)).cast(pl.Float64).fill_null(np.nan)).to_numpy()
     extra = extra.reshape(rows.height, len(columns.covariates))
     made = []
     for key, begin, end in _runs(rows, columns):
+        told = np.flatnonzero(np.isfinite(values[begin:end]))
+        if not len(told):
+            continue
+        end = begin + int(told[-1]) + 1
         first, here = int(places[begin]), places[begin:end] - places[begin]
         whole = np.full(int(here[-1]) + 1, np.nan)
         whole[here] = values[begin:end]

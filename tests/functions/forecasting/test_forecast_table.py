@@ -41,6 +41,18 @@ def test_the_last_steps_judge_and_what_had_ended_before_them_teaches() -> None:
     assert made.naive_rmse == pytest.approx(3.5)  # a week's rise
 
 
+def test_days_whose_value_is_still_to_come_neither_teach_nor_judge() -> None:
+    history = weekly({"a": 30})
+    late = [BEGIN + timedelta(days=day) for day in range(30, 45)]
+    awaited = (
+        history.head(1)
+        .select("shop", sales=pl.lit(None, dtype=pl.Float64))
+        .join(pl.DataFrame({"day": late}), how="cross")
+    )
+    both = pl.concat([history, awaited.select(history.columns)])
+    assert forecast_table(both, SALES, Horizon(7)).table.equals(forecast_table(history, SALES, Horizon(7)).table)
+
+
 def test_long_series_judge_at_three_moments() -> None:
     made = forecast_table(weekly({"a": 100}), SALES, Horizon(10))
     judges = made.table.filter(pl.col(JUDGES))
