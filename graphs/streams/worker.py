@@ -99,12 +99,21 @@ class Worker:
             since = self._answered[part]
             self._answers.put(f"{self._feed.name}:{part}", answers, since=since, upto=taken.upto)
             self._answered[part] = taken.upto
-        self._feed.done(taken, letters)
-        self.counts.events += len(taken.packed) + len(taken.letters)
-        self.counts.failed += len(letters) + len(taken.letters)
+        events, failed = len(taken.packed) + len(taken.letters), len(letters) + len(taken.letters)
+        # Counted first: who sees that nothing waits any more finds all of it counted.
+        self._count(events, failed)
+        try:
+            self._feed.done(taken, letters)
+        except BaseException:
+            self._count(-events, -failed)
+            raise
         if self._live is not None:
             self._live.worked()
-        return len(taken.packed) + len(taken.letters)
+        return events
+
+    def _count(self, events: int, failed: int) -> None:
+        self.counts.events += events
+        self.counts.failed += failed
 
     def close(self) -> None:
         """Closes the flow."""

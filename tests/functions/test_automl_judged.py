@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from eagleray.functions import automl
+from eagleray.functions import automl, automl_question, automl_search
 from eagleray.functions.automl import AutoMLOptions, fit
 from eagleray.functions.evaluation.threshold import Capacity, Cost
 from eagleray.functions.model_registry import ModelRegistry
@@ -30,12 +30,14 @@ pytestmark = pytest.mark.filterwarnings(
 def local(monkeypatch: pytest.MonkeyPatch) -> None:
     """One trainer in this process in place of Ray's, and a clock that goes on by a twentieth when it is looked at."""
     now = count()
-    monkeypatch.setattr(automl, "time", SimpleNamespace(monotonic=lambda: next(now) / 20))
+    clock = SimpleNamespace(monotonic=lambda: next(now) / 20)
+    for module in (automl, automl_question, automl_search):
+        monkeypatch.setattr(module, "time", clock)
 
     def pool(fold: Fold, options: AutoMLOptions, settings: Settings, portions: Sequence[Portion]) -> LocalPool:
         return LocalPool(fold, portions)
 
-    monkeypatch.setattr(automl, "_ray_pool", pool)
+    monkeypatch.setattr(automl_search, "_ray_pool", pool)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from eagleray.functions import automl
+from eagleray.functions import automl_search
 from eagleray.functions.automl import AutoMLOptions, fit
 from eagleray.functions.evaluation.metric import roc_auc
 from eagleray.functions.table_input import taken
@@ -32,7 +32,7 @@ def local(monkeypatch: pytest.MonkeyPatch) -> None:
     def pool(fold: Fold, options: AutoMLOptions, settings: Settings, portions: Sequence[Portion]) -> LocalPool:
         return LocalPool(fold, portions)
 
-    monkeypatch.setattr(automl, "_ray_pool", pool)
+    monkeypatch.setattr(automl_search, "_ray_pool", pool)
 
 
 @pytest.fixture(scope="module")
