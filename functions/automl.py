@@ -74,16 +74,16 @@ def fit(
     check_options(budget_s, options, task=task)
     if task == "forecast":
         whole_table = taken(opened(table), Plan(sys.maxsize, label, groups, None, options.seed)).table
-        pinned = replace(options, pins=options.pins or handed(table).pins)
+        pinned = replace(options, pins=options.pins or handed(table).pins)  # the table made of the series has none
         made, chosen = as_regression(whole_table, Columns(label, time_column or "", groups), pinned)
         run = fit(made.table, label=label, task="regression", metric=metric, budget_s=budget_s, options=chosen)
         return replace(run, about=dict(run.about) | made.about)
-    origin = origin_of(options.pins or handed(table).pins)
     split = Split(
         options.validation_fraction, time_column, options.validation_column, options.seed, groups,
         options.validation_gap, options.test_fraction,
     )  # fmt: skip
     question = asked(table, label=label, task=task, metric=metric, split=split, options=options)
+    origin = origin_of(options.pins or question.told.pins)
     settings = options.settings or Settings.from_env()
     store = RunStore(tracker(settings)) if options.track else None
     found = searched(question, budget_s=budget_s, settings=settings)

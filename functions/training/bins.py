@@ -1,4 +1,4 @@
-"""How finely feature values are binned: more bins than rows can fill cost time and tell nothing."""
+"""How fine trees may be for so many rows: more bins or leaves than rows can fill cost time and tell nothing."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ _COARSE = (128, 256)
 def bins_for(rows: int) -> tuple[int, ...]:
     """The numbers of bins to choose among for so many training rows, rising."""
     return next((bins for least, bins in _FINER if rows >= least), _COARSE)
+
+
+def leaves_for(rows: int) -> int:
+    """The most leaves of a tree to look at: ten training rows each, at least 8, at most 1,024."""
+    return max(8, min(1024, rows // 10))

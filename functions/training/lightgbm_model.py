@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..evaluation.metric import Task
 from ..evaluation.ndcg import HIGHEST_GRADE
-from .bins import bins_for
+from .bins import bins_for, leaves_for
 from .learner import Choice, Config, Fitted, Fold, LogInteger, LogUniform, Patience, Rows, Space, Uniform
 from .queries import query_by_query
 
@@ -32,7 +32,7 @@ class LightGBMLearner:
         """Learning rate, tree size and its brakes, sampling, and the number of bins."""
         return {
             "learning_rate": LogUniform(0.01, 0.5),
-            "num_leaves": LogInteger(4, max(8, min(1024, rows // 10))),
+            "num_leaves": LogInteger(4, leaves_for(rows)),
             "min_data_in_leaf": LogInteger(2, 256),
             "bagging_fraction": Uniform(0.5, 1.0),
             "feature_fraction": Uniform(0.3, 1.0),
@@ -43,7 +43,7 @@ class LightGBMLearner:
 
     def starts(self, rows: int) -> Sequence[Config]:
         """A small quick booster, then the textbook one, then finer bins with stronger brakes."""
-        leaves, finest = max(8, min(1024, rows // 10)), bins_for(rows)[-1]
+        leaves, finest = leaves_for(rows), bins_for(rows)[-1]
         common: Config = {"lambda_l1": 1 / 1024, "lambda_l2": 1.0}
         return (
             {**common, "learning_rate": 0.3, "num_leaves": 8, "min_data_in_leaf": 20, "max_bin": 256}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..evaluation.metric import Task
-from .bins import bins_for
+from .bins import bins_for, leaves_for
 from .ensemble import link
 from .learner import Choice, Config, Fitted, Fold, LogInteger, LogUniform, Patience, Rows, Space, Uniform
 from .queries import query_by_query
@@ -36,7 +36,7 @@ class XGBoostLearner:
         """Learning rate, tree size and its brakes, sampling, and the number of bins."""
         return {
             "learning_rate": LogUniform(0.01, 0.5),
-            "max_leaves": LogInteger(4, max(8, min(1024, rows // 10))),
+            "max_leaves": LogInteger(4, leaves_for(rows)),
             "min_child_weight": LogUniform(0.001, 128.0),
             "subsample": Uniform(0.5, 1.0),
             "colsample_bylevel": Uniform(0.2, 1.0),
@@ -48,7 +48,7 @@ class XGBoostLearner:
 
     def starts(self, rows: int) -> Sequence[Config]:
         """A small quick booster, then the textbook one, then finer bins with stronger brakes."""
-        leaves, finest = max(8, min(1024, rows // 10)), bins_for(rows)[-1]
+        leaves, finest = leaves_for(rows), bins_for(rows)[-1]
         common: Config = {"reg_alpha": 1 / 1024, "reg_lambda": 1.0, "colsample_bylevel": 1.0}
         return (
             {**common, "learning_rate": 0.3, "max_leaves": 8, "min_child_weight": 1.0, "subsample": 1.0}
