@@ -17,6 +17,7 @@ from .automl_search import Found, searched
 from .evaluation.evaluation import judge
 from .evaluation.metric import Task
 from .evaluation.splits import Split
+from .evaluation.task import fitting
 from .feature_profile import profile_of
 from .forecast import as_regression, forecast
 from .forecasting.horizon import Horizon
@@ -68,11 +69,14 @@ def fit(
     a grade, a whole number from 0, and `groups` the column that the rows of a query share: queries stay whole, and the
     model gives scores that order a query's rows. Otherwise `task` is "classification" or "regression"; None
     is told from the metric, or else from the label (0 and 1 or Booleans are classes). `metric` None is the task's usual
-    one: average_precision, rmse, ndcg. Raises `InputError` for a table or an option that cannot work and for one that
-    leaks the label, `ServerUnavailable` where Ray or MLflow cannot be reached.
+    one: average_precision, rmse, ndcg; "ndcg_10" counts each query's first 10 places. Raises `InputError` for a table
+    or an option that cannot work and for one that leaks the label, `ServerUnavailable` where Ray or MLflow cannot be
+    reached.
     """
     check_options(budget_s, options, task=task)
     if task == "forecast":
+        if metric is not None:
+            fitting(metric, task=task)
         whole_table = taken(opened(table), Plan(sys.maxsize, label, groups, None, options.seed)).table
         pinned = replace(options, pins=options.pins or handed(table).pins)  # the table made of the series has none
         made, chosen = as_regression(whole_table, Columns(label, time_column or "", groups), pinned)

@@ -15,6 +15,7 @@ from ...runtime.errors import InputError, did_you_mean
 from .calibration import Calibration, Method, Reliability, calibrate, reliability
 from .intervals import RESAMPLES, Estimate, intervals, percentiles
 from .metric import Task, measure
+from .metric import metric as by_name
 from .ndcg import ndcg_interval
 from .segments import Segment, segments
 from .splits import times_of
@@ -168,11 +169,14 @@ def _of_values(
     judged: Judged, labels: Doubles, values: Doubles, metric: str, segment_by: Sequence[str], seed: int
 ) -> Evaluation:
     queries = queries_of(judged)
+    measured = measure(judged.task, labels, values, queries, also=metric)
     if queries is not None:
-        bounds = {"ndcg": ndcg_interval(labels, values, queries, count=RESAMPLES, seed=seed)}
+        bounds = {
+            name: ndcg_interval(labels, values, queries, k=by_name(name).k, count=RESAMPLES, seed=seed)
+            for name in measured
+        }
     else:
         bounds = dict(intervals("regression", labels, values, clusters=_clusters(judged), count=RESAMPLES, seed=seed))
-    measured = measure(judged.task, labels, values, queries)
     estimates = {name: Estimate(value, *bounds[name]) for name, value in measured.items()}
     return Evaluation(
         judged.task, metric, judged.source, labels, values, estimates, values, values,

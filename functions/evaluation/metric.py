@@ -5,6 +5,7 @@ Called once a boosting round, so every measure is one sort and a few cumulative 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +20,7 @@ from .ndcg import Codes, ndcg
 Task = Literal["classification", "regression", "ranking"]
 Floats = npt.NDArray[np.floating]
 
+_CUT = re.compile(r"ndcg\W?_?([0-9]+)")  # as people write it
 _TINY = 1e-7  # log loss stays finite for a sure but wrong score; float32's resolution near 1
 
 
@@ -26,13 +28,14 @@ _TINY = 1e-7  # log loss stays finite for a sure but wrong score; float32's reso
 class Metric:
     """One measure: `compute(labels, scores)`, both of length n; scores are probabilities in classification.
 
-    Rows to be ordered are one query, unless `of_queries` says which are.
+    Rows to be ordered are one query, unless `of_queries` says which are; of each query the first `k` places count.
     """
 
     name: str
     task: Task
     higher_is_better: bool
     compute: Callable[[Floats, Floats], float]
+    k: int | None = None
 
     def loss(self, value: float) -> float:
         """The value turned so that less is better: 1 - value where higher is better."""
@@ -40,7 +43,7 @@ class Metric:
 
     def of_queries(self, queries: Codes | None) -> Metric:
         """The same measure for rows of these queries (numbers, one a row), in that order; itself for None."""
-        return self if queries is None else replace(self, compute=partial(ndcg, queries=queries))
+        return self if queries is None else replace(self, compute=partial(ndcg, queries=queries, k=self.k))
 
 
 def roc_auc(labels: Floats, scores: Floats) -> float:
@@ -117,13 +120,28 @@ METRICS: Mapping[str, Metric] = {
 
 
 def metric(name: str) -> Metric:
-    """The metric of that name; raises `InputError` that suggests the nearest one."""
-    if name not in METRICS:
+    """The metric of that name, "ndcg_10" (any number from 1 on) for NDCG of each query's first 10 places.
+
+    Raises `InputError` that suggests the nearest one.
+    """
+    if not isinstance(name, str):
+        raise InputError(f"metric is {name!r}: give a name, one of {', '.join(map(repr, METRICS))}")
+    if name in METRICS:
+        return METRICS[name]
+    cut = _CUT.fullmatch(name)
+    k = int(cut[1]) if cut else 0
+    if cut and k < 1:
+        raise InputError(f"metric {name!r} counts no place: give 1 or more, as in 'ndcg_10'")
+    if cut and name != f"ndcg_{k}":
+        raise InputError(f"no metric {name!r}: NDCG of the first {k} places is 'ndcg_{k}'")
+    if not cut:
         raise InputError(f"no metric {name!r}{did_you_mean(name, METRICS)}")
-    return METRICS[name]
+    return Metric(name, "ranking", True, partial(ndcg, k=k), k)
 
 
-def measure(task: Task, labels: Floats, scores: Floats, queries: Codes | None = None) -> dict[str, float]:
-    """Every metric of the task by name."""
-    measures = [one.of_queries(queries) for one in METRICS.values() if one.task == task]
-    return {one.name: one.compute(labels, scores) for one in measures}
+def measure(
+    task: Task, labels: Floats, scores: Floats, queries: Codes | None = None, *, also: str = ""
+) -> dict[str, float]:
+    """Every metric of the task by name, and the one that is asked for beside them."""
+    measures = {one.name: one for one in METRICS.values() if one.task == task} | ({also: metric(also)} if also else {})
+    return {name: one.of_queries(queries).compute(labels, scores) for name, one in measures.items()}

@@ -13,18 +13,19 @@ HIGHEST_GRADE = 31  # a gain is 2^grade - 1, which the libraries hold in 32 bits
 _DRAWN = 20_000  # beyond so many queries the mean is as good as normal
 
 
-def ndcg(labels: Floats, scores: Floats, queries: Codes | None = None) -> float:
+def ndcg(labels: Floats, scores: Floats, queries: Codes | None = None, *, k: int | None = None) -> float:
     """The mean over the queries (numbers, one a row; None for one query); NaN without any grade above 0.
 
     A row's gain is 2^grade - 1, its discount log2(place + 1); rows with one score share their places' discounts.
-    Queries without a grade above 0 do not count.
+    With `k` the places after the k-th count nothing, in the best order neither; rows with one score that stand across
+    the cut share what the places before it are worth. Queries without a grade above 0 do not count.
     """
-    each = ndcg_each(labels, scores, np.zeros(len(labels), dtype=np.int64) if queries is None else queries)
+    each = ndcg_each(labels, scores, np.zeros(len(labels), dtype=np.int64) if queries is None else queries, k=k)
     known = each[np.isfinite(each)]
     return float(known.mean()) if len(known) else float("nan")
 
 
-def ndcg_each(labels: Floats, scores: Floats, queries: Codes) -> Doubles:
+def ndcg_each(labels: Floats, scores: Floats, queries: Codes, *, k: int | None = None) -> Doubles:
     """One value for each query, by rising number; NaN where no grade is above 0, or a score is NaN."""
     if not len(labels):
         return np.empty(0)
@@ -35,6 +36,8 @@ def ndcg_each(labels: Floats, scores: Floats, queries: Codes) -> Doubles:
     first = np.flatnonzero(new_query)
     place = np.arange(len(q)) - np.repeat(first, np.diff(np.append(first, len(q))))
     discounts = 1 / np.log2(place + 2.0)
+    if k is not None:
+        discounts[place >= k] = 0.0
     ties = np.flatnonzero(new_query | np.append(True, s[1:] != s[:-1]))
     shared = np.add.reduceat(gains, ties) / np.diff(np.append(ties, len(q))) * np.add.reduceat(discounts, ties)
     found = np.add.reduceat(shared, np.searchsorted(ties, first))
@@ -44,9 +47,11 @@ def ndcg_each(labels: Floats, scores: Floats, queries: Codes) -> Doubles:
     return out
 
 
-def ndcg_interval(labels: Floats, scores: Floats, queries: Codes, *, count: int, seed: int) -> tuple[float, float]:
+def ndcg_interval(
+    labels: Floats, scores: Floats, queries: Codes, *, k: int | None = None, count: int, seed: int
+) -> tuple[float, float]:
     """2.5 % and 97.5 % points of the mean where queries are drawn anew so often (Efron 1979); NaN for one query."""
-    each = ndcg_each(labels, scores, queries)
+    each = ndcg_each(labels, scores, queries, k=k)
     each = each[np.isfinite(each)]
     if len(each) < 2:
         return float("nan"), float("nan")

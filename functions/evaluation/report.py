@@ -120,10 +120,16 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:,.{digits}g}" if np.isfinite(value) else "-"
 
 
+def _title(name: str) -> str:
+    """A measure's name as people write it."""
+    first, _, k = name.partition("_")
+    return f"NDCG@{k}" if first == "ndcg" and k else _NAMES.get(name, name.replace("_", " "))
+
+
 def _measures(found: Evaluation) -> str:
     rows = []
     for name, one in sorted(found.estimates.items(), key=lambda item: item[0] != found.metric):
-        title = _NAMES.get(name, name.replace("_", " ")) + (" (searched for)" if name == found.metric else "")
+        title = _title(name) + (" (searched for)" if name == found.metric else "")
         known = np.isfinite(one.low)
         rows.append((title, number(one.value), f"{number(one.low)} to {number(one.high)}" if known else "-"))
     return table(("measure", "value", "95 % interval"), rows)
@@ -230,7 +236,7 @@ def _threshold(found: Threshold) -> str:
 
 
 def _segments(found: Evaluation) -> str:
-    name = _NAMES.get(found.metric, found.metric)
+    name = _title(found.metric)
     rows = [
         (f"{one.column}: {one.value}", f"{one.rows:,}", number(one.mean_label, 3), number(one.mean_score, 3),
          number(one.estimate.value), f"{number(one.estimate.low)} to {number(one.estimate.high)}"

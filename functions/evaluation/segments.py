@@ -11,6 +11,7 @@ import polars as pl
 
 from .intervals import Estimate, intervals
 from .metric import Task, measure
+from .metric import metric as by_name
 from .ndcg import Codes, ndcg_interval
 
 Values = npt.NDArray[np.floating]
@@ -57,11 +58,11 @@ def segments(
         rows = (names == value).to_numpy()
         y, s = labels[rows], scores[rows]
         of = None if queries is None else queries[rows]
-        measured = measure(task, y, s, of)
+        measured = measure(task, y, s, of, also=metric)
         low, high = float("nan"), float("nan")
         if len(y) >= _FEWEST:
             if of is not None:
-                low, high = ndcg_interval(y, s, of, count=_RESAMPLES, seed=seed)
+                low, high = ndcg_interval(y, s, of, k=by_name(metric).k, count=_RESAMPLES, seed=seed)
             else:
                 low, high = intervals(task, y, s, count=_RESAMPLES, seed=seed)[metric]
         found.append(

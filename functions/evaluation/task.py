@@ -11,6 +11,7 @@ from .metric import METRICS, Metric, Task, metric
 
 _FEW = 10
 USUAL: Mapping[Task, str] = {"classification": "average_precision", "regression": "rmse", "ranking": "ndcg"}
+_MEASURED_AS: Mapping[str, Task] = {"forecast": "regression"}
 
 
 def aim(label: pl.Series, *, task: Task | None = None, metric_name: str | None = None) -> Metric:
@@ -21,15 +22,21 @@ def aim(label: pl.Series, *, task: Task | None = None, metric_name: str | None =
     together.
     """
     if task is not None and task not in USUAL:
-        raise InputError(f"no task {task!r}{did_you_mean(str(task), USUAL)}")
+        raise InputError(f"no task {task!r}{did_you_mean(str(task), (*USUAL, *_MEASURED_AS))}")
     if metric_name is None:
         return metric(USUAL[task or _told(label)])
-    found = metric(metric_name)
-    if task is not None and found.task != task:
-        fitting = ", ".join(repr(one.name) for one in METRICS.values() if one.task == task)
+    return metric(metric_name) if task is None else fitting(metric_name, task=task)
+
+
+def fitting(metric_name: str, *, task: str) -> Metric:
+    """The metric, which must be one of the task, "forecast" included; raises `InputError` that names those that are."""
+    found, measured_as = metric(metric_name), _MEASURED_AS.get(task, task)
+    if found.task != measured_as:
+        names = [repr(one.name) for one in METRICS.values() if one.task == measured_as]
+        names += ["'ndcg_10' (any number of places)"] if measured_as == "ranking" else []
         raise InputError(
-            f"metric {metric_name!r} is one of {found.task}, the task is {task}: give one of {fitting}, or leave "
-            "one of the two out"
+            f"metric {metric_name!r} is one of {found.task}, the task is {task}: give one of {', '.join(names)}, or "
+            "leave the metric out"
         )
     return found
 

@@ -15,7 +15,7 @@ from eagleray.functions.evaluation.ndcg import ndcg
 from eagleray.functions.evaluation.report import report
 from eagleray.functions.evaluation.splits import Split
 from eagleray.functions.model import Model
-from eagleray.functions.training.learner import LEARNERS, Fold, learner
+from eagleray.functions.training.learner import LEARNERS, Fold, Patience, learner
 from eagleray.functions.training.nested import outer_portions
 from eagleray.functions.training.training_table import Prepared, prepare
 from eagleray.runtime.errors import InputError
@@ -97,14 +97,49 @@ def test_the_evaluation_shows_ndcg_with_an_interval_over_queries(offers: pl.Data
     assert "Grade by score" in page
 
 
+def test_a_cut_judges_the_segments_and_the_report(offers: pl.DataFrame) -> None:
+    scores = (offers["fit"] - offers["price"]).to_numpy()
+    judged = Judged("ranking", offers["grade"].to_numpy().astype(float), scores, offers, groups="query")
+    found = judge(judged, metric="ndcg_2", segment_by=("noise",))
+    queries = offers["query"].rank("dense").to_numpy().astype(np.int64)
+    one = found.estimates["ndcg_2"]
+    assert one.value == pytest.approx(ndcg(judged.labels, scores, queries, k=2))
+    assert one.low < one.value < one.high < found.estimates["ndcg"].low
+    for part in found.segments:
+        assert part.estimate.value == part.metrics["ndcg_2"] != part.metrics["ndcg"]
+        assert part.estimate.low < part.estimate.value < part.estimate.high
+    page = report(found, title="Offers", about={}).html
+    assert "NDCG@2 (searched for)" in page
+    assert page.count("NDCG@2") == 2  # and above the segments
+
+
+@pytest.mark.parametrize(("measure", "best"), [("ndcg_1", 1), ("ndcg", 2)])
+def test_boosting_stops_by_the_cut(offers: pl.DataFrame, measure: str, best: int) -> None:
+    """Round 1 has the first place right and the others upside down, round 2 all but the first two places."""
+    split = Split(groups="query")
+    fold = prepare(offers, FEATURES, label="grade", metric_name=measure, split=split).fold
+    assert fold.queries_valid is not None
+    first, nearly = -fold.y_valid, fold.y_valid + 0.0
+    for query in np.unique(fold.queries_valid):
+        rows = np.flatnonzero(fold.queries_valid == query)
+        highest = rows[np.argsort(-fold.y_valid[rows])]
+        first[highest[0]], nearly[highest[0]] = 9, (fold.y_valid[highest[1]] + fold.y_valid[highest[2]]) / 2
+    patience = Patience(fold, rounds=9, limit_s=1e9)
+    patience.after_round(1, fold.y_valid, first)
+    patience.after_round(2, fold.y_valid, nearly)
+    assert patience.best_round == best
+
+
 def test_a_ranking_end_to_end(ray_cluster: Settings, offers: pl.DataFrame, tmp_path: Path) -> None:
     run = fit(
-        offers.drop("at"), label="grade", task="ranking", groups="query", budget_s=12.0,
+        offers.drop("at"), label="grade", task="ranking", groups="query", metric="ndcg_3", budget_s=12.0,
         options=AutoMLOptions(track=False, workers=2, trials=6, folds=2),
     )  # fmt: skip
     assert run.model.task == "ranking"
     assert run.model.features == FEATURES
     assert run.metrics["ndcg"] > 0.9
+    assert run.leaderboard["ndcg_3"][0] == pytest.approx(run.metrics["ndcg_3"], abs=0.1)
+    assert run.evaluation.metric == run.about["metric"] == "ndcg_3"
     assert run.leaderboard["status"].to_list().count("failed") == 0
     run.model.save(tmp_path / "model")
     rows = offers.select(FEATURES).to_numpy()

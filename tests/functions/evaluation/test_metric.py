@@ -81,3 +81,25 @@ def test_measure_gives_the_metrics_of_the_task() -> None:
 def test_an_unknown_metric_names_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'roc_auc'"):
         metric("rocauc")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ndcg@10", "no metric 'ndcg@10': NDCG of the first 10 places is 'ndcg_10'"),
+        ("ndcg10", "is 'ndcg_10'"),
+        ("ndcg_010", "is 'ndcg_10'"),
+        ("ndcg_0", "metric 'ndcg_0' counts no place: give 1 or more, as in 'ndcg_10'"),
+        ("ndcg_", "did you mean 'ndcg'"),
+        (roc_auc, "metric is <function roc_auc .*>: give a name, one of 'average_precision', 'roc_auc'"),
+    ],
+)
+def test_what_is_nearly_a_cut_says_how_it_is_written(name: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        metric(name)
+
+
+def test_a_cut_is_measured_beside_the_metrics_of_its_task() -> None:
+    labels = np.array([2.0, 0.0, 1.0])
+    assert set(measure("ranking", labels, labels, np.zeros(3, dtype=np.int64), also="ndcg_2")) == {"ndcg", "ndcg_2"}
+    assert set(measure("ranking", labels, labels, also="ndcg")) == {"ndcg"}

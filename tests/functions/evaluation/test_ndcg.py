@@ -46,6 +46,36 @@ def test_ties_share_their_places_as_in_scikit_learn(seed: int) -> None:
         assert value == pytest.approx(ndcg_score([2.0 ** labels[rows] - 1], [scores[rows]]))
 
 
+@pytest.mark.parametrize("k", [1, 2, 3, 10, 19, 20, 50])
+@pytest.mark.parametrize("scores", ["distinct", "tied", "all one"])
+def test_a_cut_agrees_with_scikit_learn_across_ties_too(k: int, scores: str) -> None:
+    rng = np.random.default_rng(k)
+    queries = np.repeat(np.arange(5), 20)[rng.permutation(100)]
+    labels = rng.integers(0, 4, 100).astype(float)
+    kinds = {"distinct": rng.permutation(100), "tied": rng.integers(0, 4, 100), "all one": np.zeros(100)}
+    given = kinds[scores].astype(np.float32)
+    each = ndcg_each(labels, given, queries, k=k)
+    for query, value in enumerate(each):
+        rows = queries == query
+        assert value == pytest.approx(ndcg_score([2.0 ** labels[rows] - 1], [given[rows]], k=k))
+    cut = metric(f"ndcg_{k}")
+    assert cut.of_queries(queries).compute(labels, given) == pytest.approx(each.mean())
+    one = labels[queries == 0], given[queries == 0]
+    assert cut.compute(*one) == pytest.approx(each[0])
+    if k >= 20:
+        assert each.tolist() == ndcg_each(labels, given, queries).tolist()
+
+
+def test_a_cut_leaves_out_queries_without_a_use_and_its_interval_is_its_own() -> None:
+    rng = np.random.default_rng(0)
+    queries = np.repeat(np.arange(40), 10)
+    labels = rng.integers(0, 4, 400) * (queries != 3)
+    scores = labels + rng.normal(size=400) * 2
+    assert np.isnan(ndcg_each(labels, scores, queries, k=2)[3])
+    low, high = ndcg_interval(labels, scores, queries, k=2, count=200, seed=0)
+    assert low < ndcg(labels, scores, queries, k=2) < high < ndcg(labels, scores, queries)
+
+
 def test_the_ends() -> None:
     labels, queries = np.array([2.0, 1.0, 0.0, 1.0, 0.0]), np.array([0, 0, 0, 1, 1])
     assert ndcg(labels, labels, queries) == 1.0
