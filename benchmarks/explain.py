@@ -4,8 +4,10 @@
     python benchmarks/explain.py --small     # a small form, to try it out
 
 `single`: models of 300 trees of depth 6 on 40 features, a row at a time, beside the libraries' own plain calls on the
-same rows in turn. `additivity`: the largest gap between a row's parts and its margin. `sampled`: Shapley values over
-100 background rows, of 12 features, beside every set of features asked about (4,096 of them), on the same rows.
+same rows in turn. `prepared`: what a model's first explanation takes, and what it keeps in memory for the next ones.
+`many`: a row's time where many are explained by one call. `additivity`: the largest gap between a row's parts and its
+margin. `sampled`: Shapley values over 100 background rows, of 12 features, beside every set of features asked about
+(4,096 of them), on the same rows.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ import xgboost
 from eagleray import Model
 from eagleray.functions import sampled_shapley
 from eagleray.functions.model import Member
+from eagleray.functions.training import lightgbm_trees, xgboost_trees
 from eagleray.functions.training.learner import learner
+from eagleray.functions.training.tree_factors import prepared
 
 FEATURES, TREES, DEPTH = 40, 300, 6
 FEW = 12  # features of the sampled part: so many can still be asked about exactly
@@ -44,7 +48,9 @@ def main() -> None:
     for kind in ("xgboost", "lightgbm"):
         model, own = trained(kind, x, y)
         found[kind] = {
+            "prepared": preparing(kind, model),
             "single": single(model, own, x, calls=calls),
+            "many": many(model, own, x[: max(10, calls // 2)]),
             "additivity": additivity(model, x[:rows]),
         }
     found["sampled"] = sampled(explained)
@@ -105,6 +111,37 @@ def single(model: Model, own: dict[str, Work], x: np.ndarray[Any, Any], *, calls
             who: {f"p{q}_ms": round(float(np.percentile(took, q)), 3) for q in (50, 99)} for who, took in times.items()
         }
     return found
+
+
+def preparing(kind: str, model: Model) -> dict[str, Any]:
+    """The first explanation by a booster that has predicted before, and the size of what it has prepared."""
+    data, width = model.members[0].booster.data, len(model.features)
+    row = np.zeros((1, width), dtype=np.float32)
+    took = []
+    for _ in range(5):
+        booster = learner(kind).booster(data)
+        booster.margins(row)
+        start = time.perf_counter()
+        booster.contributions(row)
+        took.append((time.perf_counter() - start) * 1000)
+    if kind == "xgboost":
+        trees = xgboost_trees.trees(xgboost.Booster(model_file=bytearray(data)))
+    else:
+        trees = lightgbm_trees.trees(data.decode())
+    one = prepared(trees, width=width) if trees else None
+    assert one is not None, "the library explains these trees itself"
+    return {"first_ms": round(float(np.median(took)), 1), "megabytes": round(one.memory_bytes / 1e6, 1)}
+
+
+def many(model: Model, own: dict[str, Work], rows: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Milliseconds a row where many are explained by one call: the median of five calls of each, in turn."""
+    times: dict[str, list[float]] = {"eagleray": [], "library": []}
+    for _ in range(5):
+        for who, work in (("eagleray", model.explain), ("library", own["explain"])):
+            start = time.perf_counter()
+            work(rows)
+            times[who].append((time.perf_counter() - start) * 1000 / len(rows))
+    return {"rows": len(rows)} | {f"{who}_ms_a_row": round(float(np.median(took)), 3) for who, took in times.items()}
 
 
 def additivity(model: Model, x: np.ndarray[Any, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from ..evaluation.metric import Task
 from ..evaluation.ndcg import HIGHEST_GRADE
 from .bins import bins_for, leaves_for
 from .learner import Choice, Config, Fitted, Fold, LogInteger, LogUniform, Patience, Rows, Space, Uniform
+from .lightgbm_trees import trees
 from .queries import query_by_query
+from .tree_contributions import Contributions, contributions
 
 if TYPE_CHECKING:
     import lightgbm
@@ -158,6 +161,7 @@ class LightGBMBooster:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._live: Any = None
+        self._explained: Contributions | None = None
 
     def __reduce__(self) -> tuple[type[LightGBMBooster], tuple[bytes]]:
         return LightGBMBooster, (self._data,)
@@ -179,10 +183,14 @@ class LightGBMBooster:
         return out
 
     def contributions(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """TreeSHAP (Lundberg 2018), the last column the base value."""
-        live = self._live or self._load()
-        out: npt.NDArray[np.floating] = live.predict(rows, pred_contrib=True, num_threads=1)
-        return out
+        """TreeSHAP (Lundberg 2018), the last column the base value. The trees are prepared by the first call."""
+        explained = self._explained
+        if explained is None:
+            live = self.live
+            library = partial(live.predict, pred_contrib=True, num_threads=1)
+            explained = contributions(trees(self._data.decode()), width=live.num_feature(), library=library)
+            self._explained = explained
+        return explained(rows)
 
     def _load(self) -> Any:
         import lightgbm

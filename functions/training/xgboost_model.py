@@ -14,7 +14,9 @@ from .bins import bins_for, leaves_for
 from .ensemble import link
 from .learner import Choice, Config, Fitted, Fold, LogInteger, LogUniform, Patience, Rows, Space, Uniform
 from .queries import query_by_query
+from .tree_contributions import Contributions, contributions
 from .xgboost_direct import direct
+from .xgboost_trees import trees
 
 if TYPE_CHECKING:
     import xgboost
@@ -144,6 +146,7 @@ class XGBoostBooster:
         self._live: Any = None
         self._margins: Predict | None = None
         self._scores: Predict | None = None
+        self._explained: Contributions | None = None
 
     def __reduce__(self) -> tuple[type[XGBoostBooster], tuple[bytes]]:
         return XGBoostBooster, (self._data,)
@@ -167,14 +170,14 @@ class XGBoostBooster:
         return (self._scores or self._way("value"))(rows)
 
     def contributions(self, rows: Rows) -> npt.NDArray[np.floating]:
-        """TreeSHAP (Lundberg 2018), the last column the base value."""
-        import xgboost
-
-        live = self._live or self._load()
-        out: npt.NDArray[np.floating] = live.predict(
-            xgboost.DMatrix(rows, nthread=1), pred_contribs=True, validate_features=False
-        )
-        return out
+        """TreeSHAP (Lundberg 2018), the last column the base value. The trees are prepared by the first call."""
+        explained = self._explained
+        if explained is None:
+            live = self.live
+            library = partial(_contributions_by_matrix, live)
+            explained = contributions(trees(live), width=live.num_features(), library=library)
+            self._explained = explained
+        return explained(np.asarray(rows, np.float32))
 
     def _way(self, kind: str) -> Predict:
         """How it predicts, found once."""
@@ -201,6 +204,15 @@ def _by_matrix(live: Any, margin: bool, rows: Rows) -> npt.NDArray[np.floating]:
 
     out: npt.NDArray[np.floating] = live.predict(
         xgboost.DMatrix(rows, nthread=1), output_margin=margin, validate_features=False
+    )
+    return out
+
+
+def _contributions_by_matrix(live: Any, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    import xgboost
+
+    out: npt.NDArray[np.floating] = live.predict(
+        xgboost.DMatrix(rows, nthread=1), pred_contribs=True, validate_features=False
     )
     return out
 
