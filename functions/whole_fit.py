@@ -13,13 +13,15 @@ import polars as pl
 
 from .automl_run import AutoMLRun
 from .evaluation.metric import Task
-from .training.learner import Config, Fold, learner
+from .training.learner import Config, Fold, Trainer, learner
 from .training.sample import Taken
 from .training.spilled import Spilled, spilled
 
-_BIN_BYTES = 3  # a value: two for its bin, one for what goes with it
 _LIKE_ROWS = 64  # enough for a trainer to know its task by
-_STREAMED: Mapping[str, str] = {"xgboost": "xgboost_stream", "lightgbm": "lightgbm_stream"}
+_STREAMED: Mapping[str, str] = {
+    "xgboost": "xgboost_stream", "lightgbm": "lightgbm_stream", "forest": "lightgbm_stream",
+    "extra_trees": "lightgbm_stream", "linear": "linear_stream",
+}  # fmt: skip
 _TASKS: Sequence[Task] = ("classification", "regression")
 
 
@@ -28,8 +30,12 @@ class Stream(Protocol):
 
     HOW: str
 
-    def refit(self, rows: Spilled, like: Fold, config: Config, *, rounds: int, seed: int) -> bytes:
-        """The booster in its library's own format."""
+    def kept_bytes(self, rows: int, width: int) -> int:
+        """What it keeps in memory of a table's values all the while."""
+        ...
+
+    def refit(self, rows: Spilled, trainer: Trainer, config: Config, *, rounds: int, seed: int) -> bytes:
+        """The booster in its library's own format; `trainer` knows the task and the learner's settings."""
         ...
 
 
@@ -37,8 +43,8 @@ def fit_whole(run: AutoMLRun, taken: Taken, *, seed: int) -> AutoMLRun:
     """The run with its members fitted on all rows, in this process; as it is where the sample was all rows.
 
     `about["final_fit"]` and the evaluation's notes say what was done. A learner that reads no rows from disk stays
-    fitted on the sample, and so does LightGBM where the bins of all rows are more than the bound. What judged the
-    model was the sample's: the members judged never saw a row that judges.
+    fitted on the sample, and so does one that would keep more of all rows than the bound (LightGBM their bins). What
+    judged the model was the sample's: the members judged never saw a row that judges.
     Raises `InputError` for a row that cannot be learned from.
     """
     if taken.all_rows is None:
@@ -47,16 +53,21 @@ def fit_whole(run: AutoMLRun, taken: Taken, *, seed: int) -> AutoMLRun:
     model = run.model
     names = {part.learner for part in run.recipe}
     streams = {name: _stream(name) for name in names & _STREAMED.keys()} if model.task in _TASKS else {}
-    if _BIN_BYTES * taken.rows * len(model.features) > taken.memory_bytes:
-        streams.pop("lightgbm", None)  # it would hold the bins of all rows
+    streams = {
+        name: stream for name, stream in streams.items()
+        if stream.kept_bytes(taken.rows, len(model.features)) <= taken.memory_bytes
+    }  # fmt: skip
     members = list(model.members)
     if streams:
         like = _like(taken.table, run)
-        with spilled(taken.all_rows, model.features, model.label) as rows:
+        with spilled(taken.all_rows, model.features, model.label, memory_bytes=taken.memory_bytes) as rows:
             for place, part in enumerate(run.recipe):
                 if part.learner in streams:
-                    data = streams[part.learner].refit(rows, like, part.config, rounds=part.rounds, seed=seed)
-                    members[place] = replace(members[place], booster=learner(part.learner).booster(data))
+                    made = learner(part.learner)
+                    data = streams[part.learner].refit(
+                        rows, made.trainer(like), part.config, rounds=part.rounds, seed=seed
+                    )
+                    members[place] = replace(members[place], booster=made.booster(data))
     told = "; ".join(
         [f"{name} on all {taken.rows:,} rows ({streams[name].HOW})" for name in sorted(streams)]
         + [f"{name} on the sample's {taken.table.height:,} rows" for name in sorted(names - streams.keys())]

@@ -1,4 +1,4 @@
-"""LightGBM fitted on rows that memory does not hold: it reads them a batch at a time and keeps their bins."""
+"""LightGBM, a forest among others, fitted on rows that memory does not hold: it reads batches and keeps their bins."""
 
 from __future__ import annotations
 
@@ -7,39 +7,47 @@ import os
 import numpy as np
 import numpy.typing as npt
 
-from .learner import Config, Fold
+from .learner import Config, Trainer
 from .lightgbm_model import LightGBMTrainer
 from .spilled import Spilled
 
 HOW = "bins in memory"
-_BATCH_ROWS = 65_536
+_BIN_BYTES = 2  # from 257 bins on
 
 
-def refit(rows: Spilled, like: Fold, config: Config, *, rounds: int, seed: int) -> bytes:
-    """Boosts all rows for so many rounds on all cores; `like` are some of them, with task and metric. LightGBM's text.
+def kept_bytes(rows: int, width: int) -> int:
+    """The bins of all rows."""
+    return _BIN_BYTES * rows * width
 
-    Memory holds the bins of all rows (a byte a value, two from 257 bins on) and the gradients.
+
+def refit(rows: Spilled, trainer: Trainer, config: Config, *, rounds: int, seed: int) -> bytes:
+    """Boosts all rows for so many rounds on all cores, with the settings of LightGBM's trainer. LightGBM's text.
+
+    Bins are those of a sample. Memory holds the bins of all rows (a byte a value, two from 257 bins on) and what
+    boosting notes of a row.
     """
     import lightgbm
 
-    class Batches(lightgbm.Sequence):
-        batch_size = _BATCH_ROWS
+    assert isinstance(trainer, LightGBMTrainer)
 
-        def __getitem__(self, which: int | slice | list[int]) -> npt.NDArray[np.float64]:  # it takes doubles only
-            if isinstance(which, slice):
-                found = rows.x(which.start or 0, rows.rows if which.stop is None else which.stop)
-            elif isinstance(which, list):
-                found = np.concatenate([rows.x(one, one + 1) for one in which])
-            else:
-                found = rows.x(which, which + 1)[0]
-            return found.astype(np.float64)
+    class Batches(lightgbm.Sequence):
+        batch_size = max(1, rows.page_rows // 2)  # doubles take twice as much
+
+        def __getitem__(self, which: int | slice | list[int]) -> npt.NDArray[np.float64]:
+            if not isinstance(which, slice):  # it draws single rows only where it has no bins yet
+                raise TypeError(f"rows are read a slice at a time, not by {type(which).__name__}")
+            found = rows.x(which.start or 0, rows.rows if which.stop is None else which.stop)
+            return found.astype(np.float64)  # it takes doubles only
 
         def __len__(self) -> int:
             return rows.rows
 
-    threads = {"num_threads": os.cpu_count() or 1}
-    trainer = LightGBMTrainer(like)
-    data = lightgbm.Dataset(Batches(), rows.y(), params=trainer.data_params(int(config["max_bin"])) | threads)
-    booster = lightgbm.train(trainer.params(config, seed) | threads, data, rounds)
+    # By column: to go by row it would keep a second copy of the bins.
+    ways = {"num_threads": os.cpu_count() or 1, "force_row_wise": False, "force_col_wise": True}
+    settings = trainer.data_params(int(config["max_bin"])) | ways
+    known = lightgbm.Dataset(rows.sample(seed), params=settings).construct()
+    data = lightgbm.Dataset(Batches(), rows.y(), params=settings, reference=known).construct()
+    del known
+    booster = lightgbm.train(trainer.params(config, seed) | ways, data, rounds)
     text: str = booster.model_to_string()
     return text.encode()

@@ -21,8 +21,8 @@ Doubles = npt.NDArray[np.float64]
 _MOST_STEPS = 50
 _CG_STEPS = 30
 _CG_SHARE = 0.01  # of the gradient may be left of it by one step
-_CONVERGED = 1e-5  # of the first gradient
-_HALVINGS = 20
+CONVERGED = 1e-5  # of the first gradient
+HALVINGS = 20
 _AT_ONCE = 65_536  # rows
 
 
@@ -60,19 +60,20 @@ class LinearTrainer:
         """Fits the training rows; `cut` where time was up before the steps had become small."""
         deadline = time.monotonic() + limit_s
         if self._taught is None:
-            self._taught = _Rows(self._fold.x_train, self._fold.y_train, logistic=self._is_logistic)
+            self._taught = _Rows(self._fold.x_train, self._fold.y_train, logistic=self.is_logistic)
         steps, cut = self._taught.fit(config["l2"], most=_MOST_STEPS, stop=lambda: time.monotonic() >= deadline)
         margins = LinearBooster(self._taught.written()).margins(self._fold.x_valid).astype(np.float32)
         return Fitted(steps, steps, margins=margins, cut=cut)
 
     def refit(self, config: Config, *, rounds: int, seed: int) -> bytes:
         """At most so many steps on all rows."""
-        rows = _Rows(self._fold.x, self._fold.y, logistic=self._is_logistic)
+        rows = _Rows(self._fold.x, self._fold.y, logistic=self.is_logistic)
         rows.fit(config["l2"], most=rounds, stop=lambda: False)
         return rows.written()
 
     @property
-    def _is_logistic(self) -> bool:
+    def is_logistic(self) -> bool:
+        """Whether the label is a class."""
         return self._fold.task == "classification"
 
 
@@ -94,18 +95,16 @@ class _Rows:
 
     def fit(self, l2: float, *, most: int, stop: Callable[[], bool]) -> tuple[int, bool]:
         """Newton steps from nothing; how many, and whether `stop` ended them."""
-        middle = self._y.mean()
-        start = np.log(middle / (1 - middle)) if self._logistic and 0 < middle < 1 else middle
-        self._weights = np.append(np.zeros(self._z.shape[1]), start)
+        self._weights = start(float(self._y.mean()), self._z.shape[1], is_logistic=self._logistic)
         margins = self._times(self._weights)
         penalty = np.append(np.full(self._z.shape[1], l2), 0.0)
         first = 0.0
         for step in range(1, most + 1):
-            means = _logistic(margins) if self._logistic else margins
+            means = logistic(margins) if self._logistic else margins
             slope = self._back(means - self._y) + penalty * self._weights
             size = float(np.linalg.norm(slope))
             first = first or size
-            if step > 1 and size <= _CONVERGED * first:
+            if step > 1 and size <= CONVERGED * first:
                 return step - 1, False
             curves = means * (1 - means) if self._logistic else np.ones_like(means)
             way = self._solved(curves, penalty, slope)
@@ -118,9 +117,7 @@ class _Rows:
 
     def written(self) -> bytes:
         """The weights in the features' own units, as JSON."""
-        weights = self._weights[:-1] / self._spread
-        told = {"format": 1, "coefficients": weights, "means": self._means, "base": float(self._weights[-1])}
-        return orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
+        return written(self._weights, self._means, self._spread)
 
     def _times(self, weights: Doubles) -> Doubles:
         found: Doubles = (self._z @ weights[:-1].astype(np.float32)).astype(np.float64) + weights[-1]
@@ -153,7 +150,7 @@ class _Rows:
         """The margins after the step, or after the first half of a half ... of it that lessens the loss."""
         change = self._times(way)
         before, share = self._loss(margins, self._weights, penalty), 1.0
-        for _ in range(_HALVINGS):
+        for _ in range(HALVINGS):
             weights, after = self._weights + share * way, margins + share * change
             if self._loss(after, weights, penalty) < before:
                 self._weights = weights
@@ -162,7 +159,7 @@ class _Rows:
         return margins, False
 
     def _loss(self, margins: Doubles, weights: Doubles, penalty: Doubles) -> float:
-        off = np.logaddexp(0.0, margins) - self._y * margins if self._logistic else np.square(margins - self._y) / 2
+        off = losses(margins, self._y, is_logistic=self._logistic)
         return float(off.mean() + (penalty * np.square(weights)).sum() / 2)
 
 
@@ -202,7 +199,26 @@ class LinearBooster:
         return found
 
 
-def _logistic(margins: Doubles) -> Doubles:
+def written(weights: Doubles, means: Doubles, spread: Doubles) -> bytes:
+    """The weights of standardised features, the last one the intercept, in the features' own units, as JSON."""
+    told = {"format": 1, "coefficients": weights[:-1] / spread, "means": means, "base": float(weights[-1])}
+    return orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def losses(margins: Doubles, labels: Doubles, *, is_logistic: bool) -> Doubles:
+    """What each row's margin costs: the log loss, or half the squared error."""
+    out: Doubles = np.logaddexp(0.0, margins) - labels * margins if is_logistic else np.square(margins - labels) / 2
+    return out
+
+
+def start(middle: float, width: int, *, is_logistic: bool) -> Doubles:
+    """The weights to begin with: what the mean label tells, and nothing from a feature."""
+    known = np.log(middle / (1 - middle)) if is_logistic and 0 < middle < 1 else middle
+    return np.append(np.zeros(width), known)
+
+
+def logistic(margins: Doubles) -> Doubles:
+    """The probability of those log-odds."""
     small = np.exp(-np.abs(margins))
     out: Doubles = np.where(margins >= 0, 1.0, small) / (1.0 + small)
     return out

@@ -72,9 +72,20 @@ def test_a_sample_is_searched_over_and_all_rows_are_fitted(table: pl.DataFrame, 
 
 
 def test_what_reads_no_rows_from_disk_stays_on_the_sample_and_says_so(table: pl.DataFrame) -> None:
-    small = replace(OPTIONS, memory_bytes=300_000, trials=1, learners=("lightgbm",))  # the bins of all rows take more
+    small = replace(OPTIONS, memory_bytes=200_000, trials=1, learners=("lightgbm",))  # the bins of all rows take more
     run = fit(table.drop("at"), label="y", metric="roc_auc", options=small)
     assert run.about["final_fit"] == f"lightgbm on the sample's {run.about['sample_rows']:,} rows"
+
+
+@pytest.mark.parametrize("name", ["forest", "extra_trees", "linear"])
+def test_the_other_learners_learn_from_all_rows_too(table: pl.DataFrame, name: str) -> None:
+    run = fit(
+        table.drop("at"), label="y", metric="roc_auc",
+        options=replace(OPTIONS, trials=1, learners=(name,), memory_bytes=500_000),
+    )  # fmt: skip
+    assert str(run.about["final_fit"]).startswith(f"{name} on all 24,000 rows (")
+    y = table["y"].cast(pl.Float64).to_numpy()
+    assert roc_auc(y, run.model.predict(rows_of(table, run.model.features))) > 0.65
 
 
 def test_the_same_rows_give_the_same_model_whoever_holds_them(table: pl.DataFrame, tmp_path: Path) -> None:
