@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ..runtime.settings import Settings
 from .automl_options import AutoMLOptions
@@ -16,6 +17,7 @@ from .training.ensemble import mixed
 from .training.journal import Journal
 from .training.learner import Fold, Rows
 from .training.nested import Nested, nested
+from .training.screening import Screening, screening
 from .training.search import Search
 from .training.stacking import weighing_s, weighted
 from .training.trainer import Pool, Portion
@@ -44,11 +46,9 @@ def searched(question: Question, *, budget_s: float, settings: Settings) -> Foun
     """Searches, weighs the best, fits them on all rows, within the budget; raises `ServerUnavailable`."""
     prepared, options = question.prepared, question.options
     fold, outer, main = prepared.fold, question.outer, prepared.portion()
-
-    def search() -> Search:
-        return _search(question)
-
+    portions = (*outer, main) if main else outer
     whole = _budget(question, budget_s)
+    first = _screening(question, budget_s, place=len(portions))
     split = question.split
     journal = journal_of(
         fold, settings, options,
@@ -58,10 +58,10 @@ def searched(question: Question, *, budget_s: float, settings: Settings) -> Foun
         },
     )  # fmt: skip
     began = question.began - (journal.elapsed_s if journal else 0.0)
-    pool = _ray_pool(fold, options, settings, (*outer, main) if main else outer)
+    pool = _ray_pool(fold, options, settings, (*portions, first.portion) if first else portions)
     tuning = Tuning(
         pool=pool,
-        search=search(),
+        search=_search(question, screened=first.candidates if first else 0),
         budget=replace(whole, total_s=whole.total_s * (1 - _NESTED_SHARE), closing_s=0.0) if outer else whole,
         journal=journal,
         metric=question.metric,
@@ -70,6 +70,7 @@ def searched(question: Question, *, budget_s: float, settings: Settings) -> Foun
         members=options.ensemble_size,
         seed=options.seed,
         portion=len(outer) if main else None,
+        screening=first,
     )
     watch = contextlib.ExitStack()
     try:
@@ -83,8 +84,8 @@ def searched(question: Question, *, budget_s: float, settings: Settings) -> Foun
         held = tuning.held(shares) if prepared.test_rows else None
         boosters = tuning.refit(list(shares))
         crossed = nested(
-            outer, prepared=prepared, pool=pool, search=search, metric=question.metric, clock=tuning.clock,
-            budget=whole,
+            outer, prepared=prepared, pool=pool, search=partial(_search, question), metric=question.metric,
+            clock=tuning.clock, budget=whole,
         ) if outer else None  # fmt: skip
     finally:
         watch.close()
@@ -96,7 +97,7 @@ def searched(question: Question, *, budget_s: float, settings: Settings) -> Foun
     return Found(tuning, shares, boosters, by, journal, began)
 
 
-def _search(question: Question) -> Search:
+def _search(question: Question, *, screened: int = 0) -> Search:
     from .training.flaml_search import factory
 
     rows = question.prepared.fold.train_rows
@@ -105,9 +106,17 @@ def _search(question: Question) -> Search:
         starts={name: one.starts(rows) for name, one in question.learners.items()},
         metric=question.metric,
         seed=question.options.seed,
+        screened=screened,
     )
     made.use(factory())
     return made
+
+
+def _screening(question: Question, budget_s: float, *, place: int) -> Screening | None:
+    options, prepared = question.options, question.prepared
+    if question.outer or options.trials is not None:  # few rows; or a count that is of whole trials
+        return None
+    return screening(prepared.fold, known_rows=prepared.known_rows, budget_s=budget_s, seed=options.seed, place=place)
 
 
 def _budget(question: Question, budget_s: float) -> Budget:

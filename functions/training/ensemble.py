@@ -20,6 +20,15 @@ def link(margins: Floats, task: str) -> Floats:
     return out
 
 
+def unlink(scores: Floats, task: str) -> Floats:
+    """Scores to margins: what `link` undoes, up to margins of some 36, from where on a double's score is 1."""
+    if task != "classification":
+        return scores
+    inside = np.clip(scores.astype(np.float64), np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg)
+    out: Floats = np.log(inside) - np.log1p(-inside)
+    return out
+
+
 def mixed(parts: Mapping[int, Rows], shares: Mapping[int, float]) -> Rows:
     """The weighted mean of the parts, by number; of those alone that are there."""
     known = [number for number in shares if number in parts]

@@ -228,11 +228,16 @@ class Patience:
         self.best_value = float("inf")
         self.cut = False
 
+    @property
+    def is_over(self) -> bool:
+        """Whether time is up."""
+        return self._clock() >= self._deadline
+
     def after_round(self, number: int, labels: Rows, scores: Rows) -> bool:
         """Takes note of round `number` (from 1); True means stop."""
         self.trained = number
         loss = self._loss(self._compute(labels, scores))
         if loss < self.best_value:
             self.best_value, self.best_round = loss, number
-        self.cut = self._clock() >= self._deadline
+        self.cut = self.is_over
         return self.cut or number - self.best_round >= self._rounds

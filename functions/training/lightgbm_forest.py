@@ -7,7 +7,6 @@ positives in a row's leaves, but is not their log-odds. Calibration makes it so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,14 +78,11 @@ class ForestTrainer(LightGBMTrainer):
         """So many trees without a better value are enough."""
         return _PATIENT_TREES
 
-    def kept_rounds(self, patience: Patience) -> int:
-        """All: where fewer trees judge better, that is chance."""
-        return patience.trained
-
-    def train(self, config: Config, *, limit_s: float, seed: int) -> Fitted:
-        """Grows trees until the metric on the validation rows has not improved for a while."""
-        found = super().train(config, limit_s=limit_s, seed=seed)
-        return replace(found, margins=found.margins / np.float32(max(1, found.rounds)))
+    def fitted(self, booster: Any, patience: Patience, best: npt.NDArray[np.floating]) -> Fitted:
+        """All trees: where fewer judge better, that is chance."""
+        total = booster.predict(self._fold.x_valid, raw_score=True, num_threads=1)
+        margins = np.asarray(total / max(1, patience.trained), dtype=np.float32)
+        return Fitted(patience.trained, patience.trained, margins=margins, cut=patience.cut)
 
     def params(self, config: Config, seed: int) -> dict[str, Any]:
         """A forest's, beside the booster's."""

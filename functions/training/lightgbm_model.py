@@ -12,7 +12,8 @@ import numpy.typing as npt
 from ..evaluation.metric import Task
 from ..evaluation.ndcg import HIGHEST_GRADE
 from .bins import bins_for, leaves_for
-from .learner import Choice, Config, Fitted, Fold, LogInteger, LogUniform, Patience, Rows, Space, Uniform
+from .ensemble import unlink
+from .learner import Choice, Config, Fitted, Fold, LogInteger, LogUniform, Patience, Space, Uniform
 from .lightgbm_trees import trees
 from .queries import query_by_query
 from .tree_contributions import Contributions, contributions
@@ -85,11 +86,13 @@ class LightGBMTrainer:
         patience = Patience(self._fold, rounds=self.patient_rounds(config), limit_s=limit_s)
         booster = self._lgb.Booster(params=self.params(config, seed), train_set=learn)
         booster.add_valid(judge, "valid")
-        number, stop = 0, False
+        number, stop, best = 0, False, np.full(len(labels), 0.5)
 
-        def look(scores: Rows, _: Any) -> tuple[str, float, bool]:
-            nonlocal stop
+        def look(scores: npt.NDArray[np.floating], _: Any) -> tuple[str, float, bool]:
+            nonlocal stop, best
             stop = patience.after_round(number, labels, scores)
+            if patience.best_round == number:
+                best = scores.copy()
             return "metric", patience.best_value, False
 
         while not stop and number < self.most_rounds:
@@ -98,9 +101,7 @@ class LightGBMTrainer:
             # The evaluation keeps the validation scores up to date: no tree is walked twice.
             booster.eval_valid(feval=look)
             stop = stop or exhausted
-        rounds = self.kept_rounds(patience)
-        margins = booster.predict(self._fold.x_valid, raw_score=True, num_iteration=rounds, num_threads=1)
-        return Fitted(rounds, patience.trained, margins=np.asarray(margins, dtype=np.float32), cut=patience.cut)
+        return self.fitted(booster, patience, best)
 
     def refit(self, config: Config, *, rounds: int, seed: int) -> bytes:
         """Boosts all rows for so many rounds."""
@@ -113,9 +114,10 @@ class LightGBMTrainer:
         """So many rounds without a better value are enough."""
         return int(np.clip(3 / config["learning_rate"], 15, 100))
 
-    def kept_rounds(self, patience: Patience) -> int:
-        """Up to the best one."""
-        return patience.best_round
+    def fitted(self, booster: Any, patience: Patience, best: npt.NDArray[np.floating]) -> Fitted:
+        """What training came to, by the scores at the best round: to predict anew takes a tenth of a trial."""
+        margins = unlink(best, self._fold.task).astype(np.float32)
+        return Fitted(patience.best_round, patience.trained, margins=margins, cut=patience.cut)
 
     def _datasets(self, bins: int) -> tuple[lightgbm.Dataset, lightgbm.Dataset]:
         if bins not in self._binned:

@@ -2,7 +2,8 @@
 
 Each learner first runs its starting points, then random ones until a proposer (FLAML's, see
 `flaml_search`) takes over from the best so far. Which learner's turn it is follows the estimated cost
-for improvement (Wang et al. 2021, FLAML): what gets better cheaply is asked more often.
+for improvement (Wang et al. 2021, FLAML): what gets better cheaply is asked more often. Where the first candidates are
+screened (see `screening`), the search begins anew after them, with the best of those as starting points.
 """
 
 from __future__ import annotations
@@ -20,35 +21,43 @@ from ..evaluation.metric import Metric
 from .learner import Choice, Config, Domain, LogInteger, LogUniform, Space, Uniform
 
 _PATIENT_ASKS = 5  # a local search may repeat itself a few times before it is taken to be finished
+_PROMOTED = 2  # of the screened candidates, and the best of each other learner
 _RANDOM_SHARE = 0.02  # of the asks go to any learner, however badly it stands
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A configuration to train; `number` counts the asks of a search from 0."""
+    """A configuration to train; `number` counts the asks of a search from 0. Some are screened on few rows."""
 
     number: int
     learner: str
     config: Config
+    is_screened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
     """A configuration that was trained; `value` is the metric on validation rows, NaN where it failed.
 
-    `cut` means that time ran out while it still improved; `value` is then that of its best round so far.
+    `cut` means that time ran out while it still improved; `value` is then that of its best round so far. `screened`
+    means that few rows taught it: its value is no match for the others'.
     `fit_seconds` is the part of `seconds` that went into the rounds up to the best.
     """
 
     number: int
     learner: str
     config: Config
-    status: Literal["done", "cut", "failed"]
+    status: Literal["done", "cut", "screened", "failed"]
     value: float
     rounds: int
     seconds: float
     fit_seconds: float = 0.0
     error: str = ""
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether it came to a value that counts."""
+        return self.status in ("done", "cut") and math.isfinite(self.value)
 
 
 class Proposer(Protocol):
@@ -121,14 +130,18 @@ class Search:
     """Asked for candidates and told what they came to; keeps every trial."""
 
     def __init__(
-        self, spaces: Mapping[str, Space], *, starts: Mapping[str, Sequence[Config]], metric: Metric, seed: int
-    ) -> None:
+        self, spaces: Mapping[str, Space], *, starts: Mapping[str, Sequence[Config]], metric: Metric, seed: int,
+        screened: int = 0,
+    ) -> None:  # fmt: skip
         self._metric = metric
         self._seed = seed
         self._rng = np.random.default_rng(seed)
-        self._lanes = {name: _Lane(space, deque(starts[name])) for name, space in spaces.items()}
+        self._starts = {name: tuple(starts[name]) for name in spaces}
+        self._lanes = self._fresh(spaces)
         self._factory: ProposerFactory | None = None
         self._asked = 0
+        self._screened = screened
+        self._promoted: deque[tuple[str, Config]] = deque()
         self.trials: list[Trial] = []
 
     def use(self, factory: ProposerFactory) -> None:
@@ -142,16 +155,22 @@ class Search:
 
     def ask(self) -> Candidate:
         """The next candidate; there is always one."""
-        name = self._pick()
-        lane = self._lanes[name]
         number = self._asked
         self._asked += 1
+        if 0 < number == self._screened:
+            self._promote()
+        if self._promoted:
+            return Candidate(number, *self._promoted.popleft())
+        name = self._pick()
+        lane = self._lanes[name]
         config = self._from_queue(lane) or self._from_proposer(lane, number) or draw(lane.space, self._rng)
-        return Candidate(number=number, learner=name, config=config)
+        return Candidate(number, name, config, is_screened=number < self._screened)
 
     def tell(self, trial: Trial) -> None:
         """Takes note of a finished candidate."""
         self.trials.append(trial)
+        if trial.number < self._screened < self._asked:  # the search on all rows has begun: this one came too late
+            return
         lane = self._lanes[trial.learner]
         loss = float("inf") if trial.status == "failed" else self._metric.loss(trial.value)
         lane.note(loss, trial.config, trial.seconds)
@@ -162,8 +181,26 @@ class Search:
     @property
     def ranking(self) -> list[Trial]:
         """The trials that came to a value, best first; the earlier one of two equals."""
-        usable = [trial for trial in self.trials if math.isfinite(trial.value)]
+        usable = [trial for trial in self.trials if trial.is_ranked]
         return sorted(usable, key=lambda trial: (self._metric.loss(trial.value), trial.number))
+
+    def _fresh(self, spaces: Mapping[str, Space]) -> dict[str, _Lane]:
+        return {name: _Lane(space, deque(self._starts[name])) for name, space in spaces.items()}
+
+    def _promote(self) -> None:
+        """Begins anew with the best of what was screened: the first two, and the first of each other learner."""
+        screened = [trial for trial in self.trials if math.isfinite(trial.value)]
+        screened.sort(key=lambda trial: (self._metric.loss(trial.value), trial.number))
+        self._lanes = self._fresh({name: lane.space for name, lane in self._lanes.items()})
+        if not screened:  # with many workers none has ended yet
+            return
+        for lane in self._lanes.values():
+            lane.queue.clear()
+        seen: set[str] = set()
+        for place, trial in enumerate(screened):
+            if place < _PROMOTED or trial.learner not in seen:
+                self._promoted.append((trial.learner, trial.config))
+            seen.add(trial.learner)
 
     def _pick(self) -> str:
         waiting = [name for name, lane in self._lanes.items() if lane.queue]
@@ -200,8 +237,13 @@ class Search:
 
 
 def leaderboard(trials: Sequence[Trial], *, metric: Metric) -> pl.DataFrame:
-    """The trials as a table, best first, failures last: rank, learner, value, rounds, seconds, status, config."""
-    ordered = sorted(trials, key=lambda t: (metric.loss(t.value) if math.isfinite(t.value) else float("inf"), t.number))
+    """The trials as a table, best first, then those screened, failures last: rank, learner, value, rounds, seconds,
+    status, config."""
+
+    def place(one: Trial) -> tuple[bool, float, int]:
+        return not one.is_ranked, metric.loss(one.value) if math.isfinite(one.value) else math.inf, one.number
+
+    ordered = sorted(trials, key=place)
     return pl.DataFrame(
         {
             "rank": list(range(1, len(ordered) + 1)),

@@ -57,7 +57,7 @@ def standing(tuning: Tuning, *, ends_s: float) -> Standing:
         share = max(share, len(trials) / most)
     of_most = f"{max(0, most - len(trials))} trials left" if most is not None else ""
     left = of_most if math.isinf(ends_s) else f"{max(0.0, ends_s - elapsed_s):.0f} s left"
-    usable = [one for one in trials if math.isfinite(one.value)]
+    usable = [one for one in trials if one.is_ranked]
     best = min(usable, key=lambda one: (tuning.metric.loss(one.value), one.number), default=None)
     return Standing(
         phase=tuning.phase, share=min(1.0, share), left=left, ended=len(trials),

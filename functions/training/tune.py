@@ -14,6 +14,7 @@ from .ensemble import link, mixed
 from .journal import Journal, Told
 from .learner import Rows
 from .replay import replay
+from .screening import Screening
 from .search import Candidate, Search, Trial
 from .trainer import Job, Outcome, Pool
 
@@ -28,10 +29,10 @@ _KEPT = 20  # trials whose validation margins are kept for an ensemble
 class Tuning:
     """One search under way: the pool does the work, the search decides, the budget ends it.
 
-    `clock` tells the seconds since the budget began to count; `margins` fills with the validation
-    margins of the best trials by number, `importance` with what the final fits tell of the features. With a
-    `portion` of the pool's fold the search is over its rows only. What the `journal` holds is not trained again, and
-    what ends is written to it.
+    `clock` tells the seconds since the budget began to count; `margins` fills with the validation margins of the best
+    trials by number, `importance` with what the final fits tell of the features. With a `portion` of the pool's fold
+    the search is over its rows only; `screening` says what the first candidates are trained on. What the `journal`
+    holds is not trained again, and what ends is written to it.
     """
 
     pool: Pool
@@ -43,6 +44,7 @@ class Tuning:
     members: int = 1
     seed: int = 0
     portion: int | None = None
+    screening: Screening | None = None
     journal: Journal | None = None
     importance: dict[int, Rows] = field(default_factory=dict)
     margins: dict[int, Rows] = field(default_factory=dict)
@@ -58,9 +60,7 @@ class Tuning:
             while self.pool.idle and limit_s > 0 and self._goes_on(unfinished):
                 candidate = unfinished.pop(0) if unfinished else self.search.ask()
                 asked[candidate.number] = candidate
-                self.pool.submit(
-                    Job(candidate.number, candidate.learner, candidate.config, self.seed, limit_s, portion=self.portion)
-                )
+                self.pool.submit(self._job(candidate, limit_s))
             done = bool(self.search.ranking)
             if (limit_s <= 0 or not self._goes_on(unfinished)) and self.pool.busy == 0 and done:
                 return
@@ -71,7 +71,7 @@ class Tuning:
                 trial = self._judged(asked.pop(outcome.job.number), outcome)
                 self.search.tell(trial)
                 if self.journal is not None:
-                    kept = outcome.fitted.margins if outcome.fitted is not None and math.isfinite(trial.value) else None
+                    kept = self.margins.get(trial.number)
                     self.journal.add(Told(trial, self.search.asked, self.clock(), kept))
                 failures = failures + 1 if trial.status == "failed" else 0
                 if failures >= _FAILURES_IN_A_ROW and not self.search.ranking:
@@ -136,9 +136,15 @@ class Tuning:
                 self._keep(one.margins, one.trial.number, one.trial.value)
         return unfinished
 
+    def _job(self, candidate: Candidate, limit_s: float) -> Job:
+        portion = self.portion
+        if self.screening is not None and candidate.is_screened:
+            portion, limit_s = self.screening.place, min(limit_s, self.screening.limit_s)
+        return Job(candidate.number, candidate.learner, candidate.config, self.seed, limit_s, portion=portion)
+
     def _judged(self, candidate: Candidate, outcome: Outcome) -> Trial:
         value, rounds, share = float("nan"), 0, 0.0
-        status: Literal["done", "cut", "failed"] = "failed"
+        status: Literal["done", "cut", "screened", "failed"] = "failed"
         error, seconds = outcome.error, 0.0 if self.budget.round_s else outcome.seconds
         if outcome.fitted is not None:
             rounds = outcome.fitted.rounds
@@ -146,9 +152,10 @@ class Tuning:
                 seconds = outcome.fitted.trained * self.budget.round_s
             value = self.metric.compute(self.labels, link(outcome.fitted.margins, self.metric.task))
             if rounds > 0 and math.isfinite(value):
-                status = "cut" if outcome.fitted.cut else "done"
+                status = "screened" if candidate.is_screened else "cut" if outcome.fitted.cut else "done"
                 share = rounds / outcome.fitted.trained
-                self._keep(outcome.fitted.margins, candidate.number, value)
+                if not candidate.is_screened:
+                    self._keep(outcome.fitted.margins, candidate.number, value)
             else:
                 value, error = float("nan"), "it learned nothing in its time"
         return Trial(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import xgboost
 
 _MOST_ROUNDS = 3000
+_LOOK_STEP = 0.2  # so much of learning rates between two looks at the rows that judge
 _OBJECTIVES: Mapping[Task, str] = {
     "classification": "binary:logistic", "regression": "reg:squarederror", "ranking": "rank:ndcg",
 }  # fmt: skip
@@ -86,26 +87,35 @@ class XGBoostTrainer:
         # Small steps need more rounds to show that they have stopped helping.
         patience = Patience(self._fold, rounds=int(np.clip(3 / config["learning_rate"], 15, 100)), limit_s=limit_s)
 
+        # Looking at the rows takes a third of a trial and more, however many trees are added to what they have.
+        every = max(1, round(_LOOK_STEP / config["learning_rate"]))
+
         class StopAtBest(self._xgb.callback.TrainingCallback):  # type: ignore[misc, name-defined]
             margins: Rows | None = None
+            best = np.zeros(len(rows), dtype=np.float32)
+            seen = 0
 
             def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-                # The newest tree alone, on top of the margins so far, and the rows read where all workers share them: a
-                # binned matrix to judge by took three times as long as the boosting itself.
+                if epoch + 1 < self.seen + every and not patience.is_over:
+                    return False
+                # The newest trees alone, on top of the margins so far, and the rows read where all workers share them:
+                # a binned matrix to judge by took three times as long as the boosting itself.
                 self.margins = model.inplace_predict(
-                    rows, iteration_range=(epoch, epoch + 1), predict_type="margin", base_margin=self.margins,
+                    rows, iteration_range=(self.seen, epoch + 1), predict_type="margin", base_margin=self.margins,
                     validate_features=False,
                 )  # fmt: skip
-                return patience.after_round(epoch + 1, labels, link(self.margins, task))
+                self.seen = epoch + 1
+                stops = patience.after_round(self.seen, labels, link(self.margins, task))
+                if patience.best_round == self.seen:
+                    self.best = self.margins
+                return stops
 
         bins = int(config["max_bin"])
         if bins not in self._binned:
             self._binned[bins] = self._matrix(bins, taught=True)
-        booster = self._xgb.train(self.params(config, seed), self._binned[bins], _MOST_ROUNDS, callbacks=[StopAtBest()])
-        margins = booster.inplace_predict(
-            rows, iteration_range=(0, patience.best_round), predict_type="margin", validate_features=False
-        )
-        return Fitted(patience.best_round, patience.trained, margins=margins, cut=patience.cut)
+        at_best = StopAtBest()
+        self._xgb.train(self.params(config, seed), self._binned[bins], _MOST_ROUNDS, callbacks=[at_best])
+        return Fitted(patience.best_round, patience.trained, margins=at_best.best, cut=patience.cut)
 
     def refit(self, config: Config, *, rounds: int, seed: int) -> bytes:
         """Boosts all rows for so many rounds."""

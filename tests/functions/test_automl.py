@@ -74,6 +74,22 @@ def test_a_table_becomes_a_registered_model_inside_the_budget(
     assert np.abs(found.explain(rows).sum(axis=1) - found.margins(rows)).max() < 1e-4
 
 
+def test_where_few_trials_fit_in_many_are_screened_first(ray_cluster: Settings, options: AutoMLOptions) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60_000, 30))
+    table = pl.DataFrame({f"x{i}": x[:, i] for i in range(30)}).with_columns(
+        y=pl.Series(x[:, 0] + x[:, 1] * x[:, 2] + rng.normal(size=60_000) > 1.5)
+    )
+    run = fit(table, label="y", budget_s=12.0, options=replace(options, ignore=(), track=False))
+    board = run.leaderboard
+    assert board["status"].to_list().count("screened") == 12
+    ranked = board.filter(pl.col("status").is_in(["done", "cut"]))
+    assert board["status"].head(ranked.height).to_list() == ranked["status"].to_list()  # below all trials on all rows
+    best = board.filter(pl.col("status") == "screened").row(0, named=True)
+    assert (best["learner"], best["config"]) in zip(ranked["learner"], ranked["config"], strict=True)
+    assert run.about["learner"] == ranked["learner"][0]
+
+
 def test_a_worker_that_is_killed_costs_its_trial_not_the_search(
     ray_cluster: Settings, clicks: pl.DataFrame, options: AutoMLOptions
 ) -> None:

@@ -78,7 +78,7 @@ def test_a_terminal_shows_the_table_and_keeps_the_line(
     stream, ours = terminal
     with watched(tuning, ends_s=60.0, wanted=True, stream=stream):
         pass
-    drawn = os.read(ours, 100_000).decode()
+    drawn = drawn_on(stream, ours)
     assert any(line.split()[:2] == ["trial", "learner"] for line in plain(drawn).splitlines())
     assert "MemoryError: <none> is left" in drawn
     assert "average_precision 0.9000" in drawn.rstrip().splitlines()[-1]
@@ -95,6 +95,16 @@ def test_what_is_no_terminal_or_not_wanted_stays_quiet(tuning: Tuning, terminal:
     os.set_blocking(ours, False)
     with pytest.raises(BlockingIOError):
         os.read(ours, 1)
+
+
+def drawn_on(stream: TextIO, ours: int) -> str:
+    """All that went to the terminal, which hands it on in pieces."""
+    stream.write("\0")
+    stream.flush()
+    drawn = b""
+    while b"\0" not in drawn:
+        drawn += os.read(ours, 100_000)
+    return drawn.decode().rstrip("\0")
 
 
 def plain(drawn: str) -> str:

@@ -15,7 +15,7 @@ from eagleray.functions.training.flaml_search import factory
 from eagleray.functions.training.journal import Journal, Told
 from eagleray.functions.training.learner import Fold, learner
 from eagleray.functions.training.replay import replay
-from eagleray.functions.training.search import Search, Trial
+from eagleray.functions.training.search import Candidate, Search, Trial
 from eagleray.functions.training.trainer import Job, LocalPool
 from eagleray.functions.training.tune import Tuning
 from eagleray.runtime.errors import InputError, StorageError
@@ -93,30 +93,32 @@ def test_a_disk_that_refuses_is_said(tmp_path: Path) -> None:
         Journal(tmp_path / "file" / "a.journal", ABOUT)
 
 
-def search() -> Search:
+def search(screened: int = 0) -> Search:
     made = Search(
         {name: learner(name).space(1600) for name in NAMES},
         starts={name: learner(name).starts(1600) for name in NAMES},
-        metric=METRIC, seed=3,
+        metric=METRIC, seed=3, screened=screened,
     )  # fmt: skip
     made.use(factory())
     return made
 
 
-def invented(number: int, name: str, config: dict[str, float]) -> Trial:
-    value = 0.5 + 0.4 * float(np.sin(sum(config.values()) + number))
-    return Trial(number, name, config, "done", value, 5, 0.1 + value, 0.1)
+def invented(candidate: Candidate) -> Trial:
+    value = 0.5 + 0.4 * float(np.sin(sum(candidate.config.values()) + candidate.number))
+    status: Literal["done", "screened"] = "screened" if candidate.is_screened else "done"
+    return Trial(candidate.number, candidate.learner, dict(candidate.config), status, value, 5, 0.1 + value, 0.1)
 
 
-def test_a_replayed_search_proposes_what_the_first_one_would_have() -> None:
-    first, journal = search(), []
+@pytest.mark.parametrize("screened", [0, 12])
+def test_a_replayed_search_proposes_what_the_first_one_would_have(screened: int) -> None:
+    first, journal = search(screened), []
     waiting = [first.ask(), first.ask()]
     for _ in range(40):
         candidate = waiting.pop(0)
-        first.tell(invented(candidate.number, candidate.learner, dict(candidate.config)))
+        first.tell(invented(candidate))
         journal.append(Told(first.trials[-1], first.asked, 1.0))
         waiting.append(first.ask())
-    second = search()
+    second = search(screened)
     unfinished = replay(second, journal)
     assert unfinished == waiting[:1]  # the newest was asked for after the last trial was written down
     assert second.trials == first.trials
@@ -124,7 +126,7 @@ def test_a_replayed_search_proposes_what_the_first_one_would_have() -> None:
 
     other = [replace(journal[0], trial=replace(journal[0].trial, config={"max_bin": 1})), *journal[1:]]
     with pytest.raises(StorageError, match="trial 0 of the journal is not what this search proposes"):
-        replay(search(), other)
+        replay(search(screened), other)
 
 
 class CountingPool(LocalPool):
