@@ -80,12 +80,25 @@ class AutoMLOptions:
 
 
 DEFAULTS = AutoMLOptions()
+_NUMBERS = (
+    "memory_bytes", "validation_fraction", "test_fraction", "folds", "workers", "ensemble_size", "seed", "trials",
+)  # fmt: skip
 
 
 def check_options(budget_s: float, options: AutoMLOptions, *, task: str | None = None) -> None:
     """Raises `InputError` for what cannot be."""
-    if not isinstance(budget_s, int | float) or not 0 < budget_s < float("inf"):
-        raise InputError(f"budget_s is {budget_s!r}: give the seconds to search, above zero")
+    if not _is_number(budget_s) or not 0 < budget_s < float("inf"):
+        raise InputError(f"budget_s is {budget_s!r}: give the seconds to search, a number above zero")
+    if not isinstance(options, AutoMLOptions):
+        raise InputError(f"options is a {type(options).__name__}: give automl.AutoMLOptions(track=False), say")
+    for name in _NUMBERS:
+        if (value := getattr(options, name)) is not None and not _is_number(value):
+            raise InputError(f"options.{name} is {value!r}: give a number")
+    if options.threshold is not None and not isinstance(options.threshold, Cost | Capacity):
+        raise InputError(
+            f"options.threshold is {options.threshold!r}: say what a mistake costs, Cost(1, 50), or how many cases one "
+            "can look at, Capacity(5, per='1d')"
+        )
     for name in ("learners", "ignore", "trusted", "segments"):
         if isinstance(given := getattr(options, name), str):
             raise InputError(f"options.{name} is the text {given!r}: give a list of names, [{given!r}]")
@@ -109,3 +122,7 @@ def check_options(budget_s: float, options: AutoMLOptions, *, task: str | None =
         raise InputError(f"no calibration {options.calibration!r}: {', '.join(map(repr, METHODS))}")
     if options.folds and (options.validation_column or options.test_fraction):
         raise InputError("folds go neither with validation_column nor with test_fraction: hold rows out in one way")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

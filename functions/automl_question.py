@@ -12,6 +12,7 @@ from ..runtime.errors import InputError
 from .automl_options import AutoMLOptions
 from .evaluation.evaluation import check_segments
 from .evaluation.metric import Metric, Task
+from .evaluation.metric import metric as by_metric
 from .evaluation.splits import Split
 from .evaluation.task import aim
 from .evaluation.threshold import Capacity
@@ -61,6 +62,8 @@ def asked(
     began = time.monotonic()
     check_segments(rows, options.segments)
     learners = by_name(options.learners)
+    if split.groups is None and (task == "ranking" or (metric is not None and by_metric(metric).task == "ranking")):
+        raise InputError("a ranking needs groups, the column that the rows of one query share: groups='query', say")
     features = features_of(rows, label=label, split=split, ignore=_aside(rows, options, (label, *split.names), told))
     judged_by = aim(rows[label], task=task, metric_name=metric)
     if options.reasons is not None:

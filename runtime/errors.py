@@ -115,7 +115,7 @@ class DeploymentError(EaglerayError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the nearest known name, else the list of the known ones (at most 8)."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = [one for one in names if one.lower() == name.lower()] or difflib.get_close_matches(name, names, n=1)
     if near:
         return f"; did you mean {near[0]!r}?"
     if not names:

@@ -57,8 +57,11 @@ class Division:
 
 def divide(table: pl.DataFrame, labels: Labels, task: Task, split: Split) -> Division:
     """The rows' parts in it; raises `InputError` for a split that cannot be made or that leaks."""
+    if split.gap and split.time_column is None:
+        raise InputError(f"validation_gap={split.gap!r} is a time before the rows that judge: name the time_column")
     if split.column is not None:
         return _by_column(table, split, task)
+    _check_groups(table, split, task)
     if not 0.0 < split.fraction < 1.0:
         raise InputError(f"validation_fraction is {split.fraction}: give a number between 0 and 1")
     if not 0.0 <= split.test_fraction < 1.0:
@@ -83,20 +86,27 @@ def folds(table: pl.DataFrame, labels: Labels, task: Task, split: Split, count: 
         raise InputError(f"folds is {count}: give at least 2, or 0 for none")
     everything = np.arange(len(labels))
     if split.time_column is not None:
-        made = []
         ordered = _times(table, split, task)
+        _check_enough(count, ordered, "times")
+        made = []
         edges = np.quantile(ordered, np.arange(1, count + 1) / (count + 1), method="higher")
         for place, edge in enumerate(edges):
             end = edges[place + 1] if place + 1 < count else np.inf
             held = np.flatnonzero((ordered >= edge) & (ordered < end))
             made.append((np.flatnonzero(ordered < edge - _gap(table, split)), held))
         return [pair for pair in made if len(pair[0]) and len(pair[1])]
-    places = _assigned(groups_of(table, split, everything), labels, task, [1.0 / count] * count, split.seed)
+    units = groups_of(table, split, everything)
+    _check_enough(count, units, f"groups of {split.groups!r}" if split.groups else "rows")
+    places = _assigned(units, labels, task, [1.0 / count] * count, split.seed)
     made = [(np.flatnonzero(places != one), np.flatnonzero(places == one)) for one in range(count)]
     if any(not len(held) for _, held in made):
-        what = f"groups of {split.groups!r}" if split.groups else "rows"
-        raise InputError(f"there are too few {what} for {count} folds: give fewer folds")
+        raise InputError(f"the rows cannot be shared out over {count} folds: give fewer folds")
     return made
+
+
+def _check_enough(count: int, units: npt.NDArray[np.number], what: str) -> None:
+    if count > len(np.unique(units)):
+        raise InputError(f"there are too few {what} for {count} folds: give fewer folds")
 
 
 def times_of(table: pl.DataFrame, name: str) -> npt.NDArray[np.int64] | npt.NDArray[np.float64]:
@@ -172,6 +182,19 @@ def _by_column(table: pl.DataFrame, split: Split, task: Task) -> Division:
                 f"those it is judged by; give each group one value of {split.column!r}"
             )
     return Division(teaches, judges)
+
+
+def _check_groups(table: pl.DataFrame, split: Split, task: Task) -> None:
+    """Groups that stay whole are divided, so there are at least two."""
+    if split.groups is None or (split.time_column is not None and task != "ranking"):
+        return
+    found = table[split.groups].drop_nulls().unique()
+    if len(found) == 1:
+        whole = "the column of queries, with two of them or more" if task == "ranking" else "another column, or none"
+        raise InputError(
+            f"groups {split.groups!r} is {found[0]!r} in every row, and a group is not divided into rows to learn from "
+            f"and to judge by: name {whole}"
+        )
 
 
 def _times(table: pl.DataFrame, split: Split, task: Task) -> npt.NDArray[np.int64] | npt.NDArray[np.float64]:

@@ -21,7 +21,7 @@ def aim(label: pl.Series, *, task: Task | None = None, metric_name: str | None =
     any other number a value, but for a few whole ones. Raises `InputError` for names that do not exist or do not go
     together.
     """
-    if task is not None and task not in USUAL:
+    if task is not None and task not in tuple(USUAL):  # a tuple, for what is given may have no hash
         raise InputError(f"no task {task!r}{did_you_mean(str(task), (*USUAL, *_MEASURED_AS))}")
     if metric_name is None:
         return metric(USUAL[task or _told(label)])
@@ -49,7 +49,7 @@ def _told(label: pl.Series) -> Task:
         if values.is_in([0.0, 1.0]).all():
             return "classification"
         few = label.drop_nulls().unique().sort().head(_FEW + 1).to_list() if label.dtype.is_integer() else []
-        if 2 < len(few) <= _FEW:
+        if 1 < len(few) <= _FEW:
             raise InputError(
                 f"label {label.name!r} holds the whole numbers {', '.join(map(str, few))}: say task='regression' if "
                 "they are values; if they are classes, give 0 and 1 for one of them"

@@ -84,7 +84,10 @@ def forecast_table(table: pl.DataFrame, columns: Columns, horizon: Horizon) -> F
     rows = sorted_rows(table, columns)
     if not rows.height:
         raise InputError("the table is empty: there is nothing to learn from")
-    if not rows[columns.label].cast(pl.Float64).is_finite().any():
+    values = rows[columns.label].cast(pl.Float64)
+    if endless := int(values.is_infinite().sum()):
+        raise InputError(f"label {columns.label!r} is infinite in {endless} rows: make it null there")
+    if not values.is_finite().any():
         raise InputError(f"label {columns.label!r} has no value in any row: there is nothing to learn from")
     which = rows[columns.groups] if columns.groups else pl.Series([0]).new_from_index(0, rows.height)
     grid = Grid.of(rows[columns.time], which, every=horizon.every)

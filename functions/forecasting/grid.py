@@ -117,7 +117,8 @@ def _unit(times: pl.Series, series: pl.Series, every: str | None) -> Unit:
             raise InputError(f"every={every!r} is for times; the time column {times.name!r} holds whole numbers")
         return "number"
     if not (times.dtype == pl.Date or isinstance(times.dtype, pl.Datetime)):
-        raise InputError(f"the time column {times.name!r} is {times.dtype}: give dates, times or whole numbers")
+        cure = f", e.g. with pl.col({times.name!r}).str.to_datetime()" if times.dtype == pl.String else ""
+        raise InputError(f"the time column {times.name!r} is {times.dtype}: give dates, times or whole numbers{cure}")
     if every is not None:
         by_months = re.fullmatch(r"\d+(mo|q|y)", every) is not None
     else:

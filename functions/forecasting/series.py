@@ -44,9 +44,11 @@ class Series:
 def sorted_rows(table: pl.DataFrame, columns: Columns, *, with_label: bool = True) -> pl.DataFrame:
     """The rows by series and time; raises `InputError` for what a table of series cannot have."""
     needed = [*columns.keys, *columns.covariates, *([columns.label] if with_label else [])]
+    what = {columns.label: "the label", columns.time: "time_column", columns.groups: "groups"}
     for name in needed:
         if name not in table.columns:
-            raise InputError(f"no column {name!r}{did_you_mean(name, table.columns)}")
+            role = f" for {what[name]}" if name in what else ""
+            raise InputError(f"no column {name!r}{role}{did_you_mean(name, table.columns)}")
     for name in columns.keys:
         if table[name].null_count():
             raise InputError(f"column {name!r} is null in {table[name].null_count()} rows: drop them first")

@@ -57,13 +57,17 @@ def features_of(table: pl.DataFrame, *, label: str, split: Split, ignore: Sequen
     """The feature columns in the table's order; raises `InputError` naming each column that cannot be one."""
     if not isinstance(label, str):
         raise InputError(f"label is {label!r}: give the name of the column to predict")
+    if not table.columns:
+        raise InputError("the table is empty: it has neither rows nor columns")
     if label not in table.columns:
         raise InputError(f"no label column {label!r}{did_you_mean(label, table.columns)}")
     if label in split.names:
         raise InputError(f"{label!r} is the label, so it does not divide the rows: name another column")
-    for name in (*ignore, *split.names):
-        if name not in table.columns:
-            raise InputError(f"no column {name!r}{did_you_mean(name, table.columns)}")
+    named: list[tuple[str, str | None]] = [("options.ignore", name) for name in ignore]
+    named += [("time_column", split.time_column), ("options.validation_column", split.column), ("groups", split.groups)]
+    for what, name in named:
+        if name is not None and name not in table.columns:
+            raise InputError(f"no column {name!r} for {what}{did_you_mean(name, table.columns)}")
     if table.height == 0:
         raise InputError("the table is empty: there is nothing to learn from")
     if table.height < _FEWEST_ROWS:
@@ -86,9 +90,12 @@ def features_of(table: pl.DataFrame, *, label: str, split: Split, ignore: Sequen
         )
     if empty:
         raise InputError(f"columns hold nothing but nulls: {_listed(empty)}; fill or ignore them")
-    endless = [name for name in names if table[name].dtype.is_float() and table[name].is_infinite().any()]
+    endless = [name for name in names if table[name].dtype.is_float() and _is_endless(table[name])]
     if endless:
-        raise InputError(f"columns hold infinite values: {_listed(endless)}; make them null or ignore them")
+        raise InputError(
+            f"columns hold infinite values, or some beyond the 3.4e38 of float32: {_listed(endless)}; make them "
+            "null or ignore them"
+        )
     return tuple(names)
 
 
@@ -102,8 +109,6 @@ def prepare(
     """
     task = metric(metric_name).task
     labels = _labels(table[label], task)
-    if task == "ranking" and split.groups is None:
-        raise InputError("a ranking needs groups: name the column that the rows of one query share")
     check_label_copies(table, features, labels, task)
     if task == "classification":
         check_perfect_features(table, features, labels, trusted=trusted)
@@ -133,7 +138,10 @@ def check_sides(labels: Rows, task: Task, sides: Mapping[str, Indices]) -> None:
     """Raises `InputError` for a side, by what its rows are for, that is empty or holds one class only."""
     for what, rows in sides.items():
         if len(rows) == 0:
-            raise InputError(f"the split leaves no rows {what}: change validation_fraction, _gap or _column")
+            raise InputError(
+                f"the split leaves no rows {what}: give more rows, times or groups, or other options than these of "
+                "validation_fraction, validation_gap, validation_column and test_fraction"
+            )
         if task == "classification" and len(np.unique(labels[rows])) < 2:
             raise InputError(
                 f"the {len(rows)} rows {what} are all {'positive' if labels[rows[0]] else 'negative'}: "
@@ -143,12 +151,17 @@ def check_sides(labels: Rows, task: Task, sides: Mapping[str, Indices]) -> None:
 
 def _labels(column: pl.Series, task: Task) -> Rows:
     name = column.name
+    if column.null_count() == len(column):
+        raise InputError(f"label {name!r} is null in every row: is it another column, or was a join empty?")
     if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-        raise InputError(f"label {name!r} is {column.dtype}: turn it into 0 and 1 or into a number")
+        raise InputError(f"label {name!r} is {column.dtype}: {_as_label(column, task)}")
     numbers = column.cast(pl.Float64)
     unknown = numbers.null_count() + int((~numbers.is_finite()).sum())
     if unknown:
-        raise InputError(f"label {name!r} is unknown in {unknown} rows: drop them first")
+        raise InputError(
+            f"label {name!r} is unknown (null, NaN or infinite) in {unknown} of {len(column)} rows: drop them first, "
+            f"e.g. with table.filter(pl.col({name!r}).is_finite())"
+        )
     if task == "classification":
         values = numbers.unique().sort().to_list()
         if not set(values) <= {0.0, 1.0}:
@@ -166,11 +179,25 @@ def _labels(column: pl.Series, task: Task) -> Rows:
     return found
 
 
+def _as_label(column: pl.Series, task: Task) -> str:
+    """What to do with a label of that type."""
+    if column.dtype != pl.String:
+        return "turn it into 0 and 1 or into a number"
+    name, one = column.name, column.drop_nulls()[0]
+    if task == "classification":
+        return f"turn it into 0 and 1, e.g. with pl.col({name!r}) == {one!r}; for values, give numbers"
+    return f"turn it into numbers, e.g. with pl.col({name!r}).cast(pl.Float64)"
+
+
 def _is_empty(column: pl.Series) -> bool:
     unknown = column.null_count()
     if column.dtype.is_float():
         unknown += int(column.is_nan().sum())
     return unknown == len(column)
+
+
+def _is_endless(column: pl.Series) -> bool:
+    return bool(column.cast(pl.Float32).is_infinite().any())
 
 
 def _cure(dtype: pl.DataType) -> str:
@@ -179,7 +206,7 @@ def _cure(dtype: pl.DataType) -> str:
         return "turn times into numbers, e.g. the days before the row's own"
     if dtype.is_nested():
         return "take numbers out of them, e.g. with .list.get(0) or .struct.field(...)"
-    return "encode them as numbers"
+    return "encode them as numbers, e.g. with .cast(pl.Float64) or .to_dummies()"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -158,7 +158,7 @@ def changed(offers: pl.DataFrame, grade: pl.Expr) -> pl.DataFrame:
 @pytest.mark.parametrize(
     ("grade", "groups", "says"),
     [
-        (pl.col("grade"), None, "a ranking needs groups: name the column that the rows of one query share"),
+        (pl.col("grade"), None, "a ranking needs groups, the column that the rows of one query share: groups=.query"),
         (pl.col("grade") - 1, "query", "label 'grade' goes from -1 to 3: .* whole numbers from 0"),
         (pl.col("grade") * 8, "query", "label 'grade' goes from 0 to 32: .* whole numbers from 0 .* to 31"),
         (pl.col("grade") / 2, "query", "a ranking learns from grades, whole numbers"),

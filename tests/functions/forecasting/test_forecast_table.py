@@ -104,7 +104,7 @@ def test_what_cannot_be_forecast_is_told() -> None:
         forecast_table(pl.concat([good, good.head(1)]), SALES, Horizon(2))
     with pytest.raises(InputError, match="'day' is null in 1 rows"):
         forecast_table(pl.concat([good, good.head(1).with_columns(day=None)]), SALES, Horizon(2))
-    with pytest.raises(InputError, match="no column 'shp'; did you mean 'shop'"):
+    with pytest.raises(InputError, match="no column 'shp' for groups; did you mean 'shop'"):
         forecast_table(good, Columns("sales", "day", "shp"), Horizon(2))
     with pytest.raises(InputError, match="'sales' is String"):
         forecast_table(good.with_columns(pl.col("sales").cast(pl.String)), SALES, Horizon(2))
