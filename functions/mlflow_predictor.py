@@ -80,10 +80,11 @@ def predictor(model: Any, features: Sequence[str] = ()) -> Any:
     return MLflowPredictor(model, names)
 
 
-def stored(folder: Path, features: Sequence[str] = (), *, name: str, version: str) -> Any:
+def stored(folder: Path, features: Sequence[str] = (), *, name: str, version: str, allow_pickle: bool = False) -> Any:
     """The model in a folder that MLflow wrote; raises `DefinitionError` for one that only its library can read.
 
-    XGBoost's UBJSON and JSON and LightGBM's text are read; a pickle could run anything, so none is.
+    XGBoost's UBJSON and JSON and LightGBM's text are read. A pickle could run anything, so what MLflow reads by one (or
+    by code beside it) is read with `allow_pickle` only.
     """
     import yaml
 
@@ -95,10 +96,17 @@ def stored(folder: Path, features: Sequence[str] = (), *, name: str, version: st
         found = flavors.get(flavor)
         if found is not None and (made := read(folder, found, known, name, version)) is not None:
             return made
+    if allow_pickle:
+        import mlflow.pyfunc
+
+        made = predictor(mlflow.pyfunc.load_model(str(folder)), features)
+        made.name, made.version = name, version
+        return made
     kinds = " and ".join(sorted(kind for kind in flavors if kind != "python_function")) or "python_function"
     raise DefinitionError(
-        f"models:/{name}/{version} is stored as a pickle or the like ({kinds}), which eagleray never loads: load it "
-        f"yourself and hand the object in, g.predict(mlflow.pyfunc.load_model('models:/{name}/{version}'))"
+        f"models:/{name}/{version} is stored as a pickle or the like ({kinds}), and reading one runs whatever code it "
+        "names. If you trust who logged it, say so and hand in the object: "
+        f"g.predict(ModelRegistry().predictor('models:/{name}/{version}', allow_pickle=True))"
     )
 
 

@@ -81,10 +81,12 @@ class ModelRegistry:
             Model.load(self._tracker.fetch(found), learners=learners), name=found.name, version=found.version
         )
 
-    def predictor(self, uri: str, features: Sequence[str] = ()) -> Any:
-        """Like `load`, also for XGBoost and LightGBM models that plain MLflow has logged.
+    def predictor(self, uri: str, features: Sequence[str] = (), *, allow_pickle: bool = False) -> Any:
+        """Like `load`, also for models that plain MLflow has logged: what it gives is for `g.predict`.
 
-        `features` names the columns of a model that does not; raises `DefinitionError` for one stored as a pickle.
+        `features` names the columns of a model that does not. XGBoost's and LightGBM's own formats are read; what is
+        stored as a pickle, which can run any code when it is read, only with `allow_pickle`, else `DefinitionError` is
+        raised.
         """
         found = self.find(uri)
         folder = self._tracker.fetch(found)
@@ -92,7 +94,7 @@ class ModelRegistry:
             return replace(Model.load(folder), name=found.name, version=found.version)
         from .mlflow_predictor import stored
 
-        return stored(folder, features, name=found.name, version=found.version)
+        return stored(folder, features, name=found.name, version=found.version, allow_pickle=allow_pickle)
 
     def folder(self, uri: str) -> Path:
         """The folder of that model, for `Model.load` where MLflow should not be loaded."""

@@ -1,4 +1,4 @@
-"""No model's folder, however made, gets a pickle loaded: a trap in each place where MLflow would load one."""
+"""No model's folder, however made, gets a pickle loaded unasked: a trap in each place where MLflow would load one."""
 
 from __future__ import annotations
 
@@ -65,9 +65,21 @@ def test_a_trap_in_a_model_of_mlflow_is_never_sprung(name: str, tmp_path: Path) 
         with pytest.raises(Exception):  # noqa: B017 - the library's own word for a damaged file
             stored(folder, ["a"], name="m", version="1")
     else:
-        with pytest.raises(DefinitionError, match=r"models:/m/1 is stored as a pickle .* load it yourself"):
+        with pytest.raises(DefinitionError, match=r"m/1 is stored as a pickle .*'models:/m/1', allow_pickle=True\)"):
             stored(folder, ["a"], name="m", version="1")
     assert not sprung.exists()
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's, of versions that the folder does not name
+@pytest.mark.parametrize(("allowed", "says"), [(False, "is stored as a pickle"), (True, "NoneType does not predict")])
+def test_a_trap_is_sprung_only_where_it_is_allowed(allowed: bool, says: str, tmp_path: Path) -> None:
+    """The same folder both times: what is refused is what would run. What the trap leaves behind is no model."""
+    folder, sprung = tmp_path / "model", tmp_path / "sprung"
+    laid(folder, sprung)
+    (folder / "MLmodel").write_text(yaml.safe_dump({"flavors": SKLEARN | BESIDE}))
+    with pytest.raises(DefinitionError, match=says):
+        stored(folder, ["a"], name="m", version="1", allow_pickle=allowed)
+    assert sprung.exists() is allowed
 
 
 def test_a_yaml_of_mlflow_makes_no_objects(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_the_split_columns_are_no_features(clicks: pl.DataFrame) -> None:
         (lambda t: t.with_columns(x=pl.lit(float("nan"))), "nothing but nulls: 'x'; fill or ignore"),
         (lambda t: t.with_columns(x=None), "nothing but nulls: 'x'; fill or ignore"),
         (lambda t: t.with_columns(x=pl.lit(None, pl.Float64)), "nothing but nulls: 'x'; fill or ignore"),
-        (lambda t: t.with_columns(x=pl.lit(float("inf"))), "infinite values, or some beyond the 3.4e38 of float32: 'x'"),
+        (lambda t: t.with_columns(x=pl.lit(float("inf"))), "or some beyond the 3.4e38 of float32: 'x'"),
         (lambda t: t.select("clicked", "who", "at"), "no feature column is left"),
         (lambda t: t.drop("who"), "no column 'who'"),
         (

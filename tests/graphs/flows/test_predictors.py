@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.svm import LinearSVC
 
+from eagleray.functions.model_registry import ModelRegistry
 from eagleray.graphs.flows.compile import version
 from eagleray.graphs.flows.predictors import declared, predictor
 from eagleray.graphs.graph import Graph
@@ -308,9 +309,12 @@ def test_models_that_mlflow_has_logged(settings: Settings, monkeypatch: pytest.M
     assert found.predict(NEW) == pytest.approx(boosted.predict_proba(NEW_FRAME)[:, 1], abs=1e-6)
     assert predictor("models:/text", settings).predict(NEW) == pytest.approx(text.predict(NEW))
     with pytest.raises(
-        DefinitionError, match=r"plain/1 is stored as a pickle .*load it yourself and hand the object in"
+        DefinitionError, match=r"plain/1 is stored as a pickle .*If you trust who logged it.*allow_pickle"
     ):
         predictor("models:/plain/1", settings)
+    trusted = ModelRegistry(settings).predictor("models:/plain/1", allow_pickle=True)
+    assert (trusted.features, trusted.name, trusted.version) == (NAMES, "plain", "1")
+    assert declared("g", trusted).predict(NEW) == pytest.approx(plain.predict_proba(NEW_FRAME)[:, 1])
     g = Graph("g")
     g.to(g.predict("models:/boosted@champion")).respond()
     assert g.test({"a": 1, "b": 2, "c": 3}, settings=settings)["score"] == pytest.approx(
