@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
-import shutil
 import tempfile
 import threading
 from pathlib import Path
@@ -22,15 +22,17 @@ def make_store(database: Path) -> None:
     Of several processes that make it at once, one's stays. An MLflow that makes its tables otherwise does it itself.
     """
     with _one_at_a_time:
-        if not database.exists():
-            _make(database)
+        if not database.exists() and (empty := _empty()) is not None:
+            _publish(empty, database)
 
 
-def _make(database: Path) -> None:
+@functools.cache
+def _empty() -> bytes | None:
+    """The empty file; a process makes it once, however many homes it has. None: this MLflow makes it otherwise."""
     try:
         from mlflow.store.db import utils
     except ImportError:
-        return
+        return None
     parts: Any = utils
     # The models of both stores must be known before their tables are made.
     import mlflow.store.model_registry.dbmodels.models
@@ -43,13 +45,13 @@ def _make(database: Path) -> None:
         engine = parts.create_sqlalchemy_engine(f"sqlite:///{made}")
         parts._initialize_tables(engine)
         engine.dispose()
-        _publish(made, database)
+        return made.read_bytes()
 
 
-def _publish(made: Path, database: Path) -> None:
+def _publish(empty: bytes, database: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=database.parent) as beside:
-        fresh = Path(beside, made.name)
-        shutil.copyfile(made, fresh)
+        fresh = Path(beside, database.name)
+        fresh.write_bytes(empty)
         # Another was quicker, and may have written to it already; or there are no links here: MLflow makes it itself.
         with contextlib.suppress(OSError):
             os.link(fresh, database)

@@ -26,13 +26,19 @@ def described(database: Path) -> list[tuple[object, ...]]:
 def test_it_is_the_one_that_mlflow_makes(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
-    theirs, ours = tmp_path / "theirs.db", tmp_path / "ours.db"
+    theirs, ours, again = (tmp_path / f"{name}.db" for name in ("theirs", "ours", "again"))
     MlflowClient(f"sqlite:///{theirs}").search_experiments()
     make_store(ours)
+    make_store(again)
+    assert again.read_bytes() == ours.read_bytes()
     assert described(ours) == described(theirs)
     (experiment,) = MlflowClient(f"sqlite:///{ours}").search_experiments()
     assert experiment.name == "Default"
-    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".db") == ["ours.db", "theirs.db"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".db") == [
+        "again.db",
+        "ours.db",
+        "theirs.db",
+    ]
     assert list(tmp_path.glob(".mlflow-*")) == []
 
 
@@ -54,9 +60,8 @@ def test_many_that_make_it_at_once_leave_one_whole_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
-    database, slower = tmp_path / "mlflow.db", tmp_path / "slower.db"
+    database = tmp_path / "mlflow.db"
     database.write_bytes(b"somebody's")
     make_store(database)
-    slower.write_bytes(b"of a process that looked before it was there")
-    _publish(slower, database)
+    _publish(b"of a process that looked before it was there", database)
     assert database.read_bytes() == b"somebody's"

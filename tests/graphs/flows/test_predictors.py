@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -18,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.svm import LinearSVC
 
+from eagleray.functions.mlflow_store import make_store
 from eagleray.functions.model_registry import ModelRegistry
 from eagleray.graphs.flows.compile import version
 from eagleray.graphs.flows.predictors import declared, predictor
@@ -259,6 +261,7 @@ def test_models_that_mlflow_has_logged(settings: Settings, monkeypatch: pytest.M
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.chdir(settings.home.parent)  # where MLflow makes a database of its own accord
     settings.home.mkdir(parents=True)
+    make_store(Path(settings.tracking.removeprefix("sqlite:///")))
     import mlflow
 
     before = mlflow.get_tracking_uri()
