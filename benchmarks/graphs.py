@@ -147,7 +147,7 @@ def http(settings: Settings, rounds: int, seconds: float, connections: int = 32)
 def compared(urls: dict[str, str], body: str, rounds: int, seconds: float, connections: int) -> Figures:
     """Medians over the rounds of each, and of the ratios within a round to the second."""
     for url in urls.values():
-        settled(url, body)
+        settled(url, body, min(seconds / 2, 1.0))
     found: list[dict[str, dict[str, float]]] = []
     for turn in range(rounds):
         order = list(urls) if turn % 2 else list(urls)[::-1]
@@ -180,11 +180,11 @@ def load(url: str, body: str, *, connections: int, seconds: float, per_s: float 
     return found
 
 
-def settled(url: str, body: str) -> None:
+def settled(url: str, body: str, seconds: float) -> None:
     """Waits until the proxy knows the replica: short loads, until one goes as fast as the best so far."""
     best = 0.0
     for _ in range(8):
-        got = load(url, body, connections=8, seconds=1)["per_s"]
+        got = load(url, body, connections=8, seconds=seconds)["per_s"]
         if best and got > 0.8 * best:
             return
         best = max(best, got)

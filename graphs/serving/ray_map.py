@@ -25,9 +25,6 @@ from .map_options import MapOptions
 _SMALL_BYTES = 64 << 10
 
 
-_SMALL_BYTES = 64 << 10
-
-
 @dataclass(frozen=True, slots=True)
 class Work:
     """A graph as workers make it."""
