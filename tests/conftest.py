@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import re
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from eagleray.runtime.settings import Settings
@@ -19,12 +22,24 @@ OWN_PROCESSES = (
 )  # fmt: skip
 # What a worker starts once for all that ask for it, in the order of the time that those take together.
 SHARED = ("serving", "lasting_home", "ray_cluster")
+# Ends the processes it was told of, by their numbers and when they began, once its standard input is closed.
+ENDS = """
+import contextlib, sys, psutil
+for line in sys.stdin.read().splitlines():
+    pid, began = line.split()
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(int(pid))
+        if str(process.create_time()) == began:
+            process.terminate()
+"""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers the longest comes first."""
+    """With several workers the longest comes first; alone, what needs a Ray that stays, which then ends."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: turn(item.path))
+    else:
+        items.sort(key=lambda item: need(item.path) != "lasting_home")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -102,3 +117,42 @@ def serving(ray_cluster: Settings) -> Settings:
 
     assert ray_serve.start().startswith("http://127.0.0.1:")
     return ray_cluster
+
+
+@pytest.fixture(scope="session")
+def ends_with_us() -> Iterator[Callable[[int], None]]:
+    """Takes a process that is to end when this one has, however it did: xdist kills workers soon after a Ctrl-C."""
+    command = [sys.executable, "-c", ENDS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True) as guard:
+        assert guard.stdin is not None
+
+        def note(pid: int) -> None:
+            assert guard.stdin is not None
+            guard.stdin.write(f"{pid} {psutil.Process(pid).create_time()}\n")
+            guard.stdin.flush()
+
+        yield note
+        guard.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def _lasting_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    from eagleray.runtime import lasting
+
+    home = tmp_path_factory.mktemp("lasting") / "home"
+    yield home
+    lasting.stop(home)
+
+
+@pytest.fixture
+def lasting_home(
+    _lasting_home: Path, request: pytest.FixtureRequest, ends_with_us: Callable[[int], None]
+) -> Iterator[Path]:
+    """A home whose Ray stays: one for all tests, started again after one that ended it, and gone after the last."""
+    from eagleray.runtime import lasting
+
+    ends_with_us(lasting.start(_lasting_home, num_cpus=2).pid)
+    yield _lasting_home
+    asking = [item for item in request.session.items if "lasting_home" in getattr(item, "fixturenames", ())]
+    if request.node is asking[-1]:
+        lasting.stop(_lasting_home)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ SLOTS = 16_384
 
 
 @contextmanager
-def running(folder: Path, *, nodes: int = 3) -> Iterator[list[int]]:
+def running(folder: Path, ends_with_us: Callable[[int], None], *, nodes: int = 3) -> Iterator[list[int]]:
     """The ports of its nodes, once every node says that the cluster is whole."""
     ports, buses = free_ports(nodes), free_ports(nodes)
     with ExitStack() as stack:
@@ -26,6 +26,7 @@ def running(folder: Path, *, nodes: int = 3) -> Iterator[list[int]]:
             command += ["--cluster-enabled", "yes", "--cluster-config-file", str(folder / f"{place}.conf")]
             command += ["--cluster-node-timeout", "2000", "--save", "", "--dir", str(folder)]
             server = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            ends_with_us(server.pid)
             stack.callback(server.stdout.read)  # type: ignore[union-attr]
             stack.callback(server.terminate)
             for line in server.stdout:  # type: ignore[union-attr]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def redis_server(tmp_path_factory: pytest.TempPathFactory, ends_with_us: Callable[[int], None]) -> Iterator[Settings]:
     """Settings that name a Redis server of the session's own."""
     program = shutil.which("redis-server")
     if program is None:
@@ -37,6 +37,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"]
     home: Path = tmp_path_factory.mktemp("redis")
     with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, text=True) as server:
+        ends_with_us(server.pid)
         assert server.stdout is not None
         for line in server.stdout:
             if "Ready to accept connections" in line:
@@ -47,10 +48,10 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]
 
 
 @pytest.fixture(scope="session")
-def valkey_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def valkey_cluster(tmp_path_factory: pytest.TempPathFactory, ends_with_us: Callable[[int], None]) -> Iterator[Settings]:
     """Settings that name a node of a cluster of three."""
     home = tmp_path_factory.mktemp("cluster")
-    with cluster.running(home) as ports:
+    with cluster.running(home, ends_with_us) as ports:
         yield Settings(home=home, redis_url=f"redis://127.0.0.1:{ports[0]}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -67,8 +68,8 @@ def test_a_slot_that_has_moved_is_found(valkey_cluster: Settings) -> None:
     online.close()
 
 
-def test_a_cluster_that_is_gone_is_one_clear_error(tmp_path: Path) -> None:
-    with cluster.running(tmp_path, nodes=1) as ports:
+def test_a_cluster_that_is_gone_is_one_clear_error(tmp_path: Path, ends_with_us: Callable[[int], None]) -> None:
+    with cluster.running(tmp_path, ends_with_us, nodes=1) as ports:
         settings = Settings(home=tmp_path, redis_url=f"redis://127.0.0.1:{ports[0]}")
         online = open_online(settings)
         lease = online.lease(lease_name("x", 0))

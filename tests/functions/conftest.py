@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
 from eagleray.functions.training.learner import Fold
-from eagleray.runtime import lasting
 from eagleray.runtime.settings import Settings
 
 
@@ -25,20 +22,6 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         warnings.simplefilter("ignore")  # what MLflow's own imports emit
         tracker(settings).warm_up()
     return settings
-
-
-@pytest.fixture(scope="session")
-def _lasting_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    home = tmp_path_factory.mktemp("lasting") / "home"
-    yield home
-    lasting.stop(home)
-
-
-@pytest.fixture
-def lasting_home(_lasting_home: Path) -> Path:
-    """A home whose Ray stays; one for all tests, and started again after one that ended it."""
-    lasting.start(_lasting_home, num_cpus=2)
-    return _lasting_home
 
 
 @pytest.fixture(scope="session")

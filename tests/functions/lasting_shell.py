@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from .. import forked
+
 T = TypeVar("T")
 
 
 def program(home: Path, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HF_"))}
-    return subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, timeout=150, check=False, input=given,
-        env=environment | {"EAGLERAY_HOME": str(home)},
-    )  # fmt: skip
+    return forked.run(*words, environment=environment(home), given=given)
+
+
+def environment(home: Path) -> dict[str, str]:
+    """That of a user's program, whose home it is."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HF_"))}
+    return kept | {"EAGLERAY_HOME": str(home)}
 
 
 def eagleray(home: Path, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:

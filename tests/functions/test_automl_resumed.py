@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ import pytest
 from eagleray.functions.automl import AutoMLOptions, fit
 from eagleray.runtime.errors import InputError
 from eagleray.runtime.settings import Settings
+
+from .. import forked
 
 # Its own death is the only thing that differs between the calls.
 PROGRAM = """
@@ -43,8 +44,7 @@ print(json.dumps({"seen": seen, "trials": sorted(run.leaderboard["trial"]), "sec
 
 
 def program(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command: Sequence[str] = [sys.executable, "-c", PROGRAM, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    return forked.run("-c", PROGRAM, *arguments, environment=os.environ, timeout_s=90.0)
 
 
 def test_a_killed_driver_costs_only_the_trials_under_way(

@@ -27,7 +27,7 @@ def hill(x: float, y: float = 0.0, kind: str = "round") -> float:
 
 
 def test_a_grid_with_a_failure(ray_cluster: Settings, tracked: Settings) -> None:
-    found = hill.sweep({"x": [1.0, 3.0], "kind": ["round", "broken"]}, metric="height", settings=tracked)
+    found = hill.sweep({"x": [1.0, 3.0], "kind": ["round", "broken"]}, metric="height", at_once=2, settings=tracked)
     assert len(found.trials) == 4
     assert (found.best.config, found.best.measure) == ({"x": 3.0, "kind": "round"}, 10.0)
     assert [bool(one.error) for one in found.trials] == [False, False, True, True]

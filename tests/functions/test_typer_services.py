@@ -18,6 +18,8 @@ from eagleray.functions.client import Client
 from eagleray.runtime import lasting, psutil_processes
 from eagleray.runtime.settings import Settings
 
+from .. import forked
+
 APP = """
 from eagleray import Graph, function
 
@@ -94,10 +96,7 @@ def test_deploy_stays_in_the_foreground_where_no_ray_does_and_others_find_it(tmp
             "list --json",
             "history fore",
         ]
-        done = subprocess.run(
-            [sys.executable, "-c", COMMANDS], input="\n".join(commands), capture_output=True, text=True, timeout=120,
-            env=environment(home), check=False,
-        )  # fmt: skip
+        done = forked.run("-c", COMMANDS, environment=environment(home), given="\n".join(commands))
         assert done.returncode == 0, done.stderr
         (listed,), end = json.JSONDecoder().raw_decode(done.stdout)
         assert {
@@ -193,10 +192,8 @@ def test_what_cannot_be_deployed_is_told_with_its_cure(
 
 def test_without_a_ray_the_cure_is_named(tmp_path: Path) -> None:
     commands = ["list", "list --json", "stop x", "stop --all", "canary x 5", "promote x", "rollback x", "logs x"]
-    done = subprocess.run(
-        [sys.executable, "-c", COMMANDS], input="\n".join(commands), capture_output=True, text=True, timeout=60,
-        env=environment(tmp_path / "home"), check=True,
-    )  # fmt: skip
+    done = forked.run("-c", COMMANDS, environment=environment(tmp_path / "home"), given="\n".join(commands))
+    assert done.returncode == 0, done.stderr
     told = done.stdout.splitlines()
     cure = "no Ray that stays runs here, so no service does: `eagleray up`, or set RAY_ADDRESS"
     assert told[:3] == [cure, "[]", f"NotFoundError: {cure}"]

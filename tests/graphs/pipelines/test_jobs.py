@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from eagleray import PipelineRun, Schedule, Settings
-from eagleray.runtime import lasting
 
 from ...functions.lasting_shell import awaited, eagleray, program
 
@@ -53,57 +51,47 @@ print(first.run_now().result(120)["total"].value)
 """
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    found = tmp_path_factory.mktemp("lasting-pipelines") / "home"
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("MLFLOW_TRACKING_URI", raising=False)  # another test's, by which jobs would go
-        lasting.start(found, num_cpus=2)
-    yield found
-    lasting.stop(found)
-
-
 @pytest.fixture
 def flow(tmp_path: Path) -> Path:
     (tmp_path / "job_flow.py").write_text(SCRIPT)
     return tmp_path
 
 
-def test_a_pipeline_is_submitted_and_scheduled(home: Path, flow: Path) -> None:
-    done = program(home, "-c", SUBMITS, str(flow))
+def test_a_pipeline_is_submitted_and_scheduled(lasting_home: Path, flow: Path) -> None:
+    done = program(lasting_home, "-c", SUBMITS, str(flow))
     assert done.returncode == 0, done.stderr
     first, second, third = done.stdout.splitlines()
     job, run_id, *rest = first.split()
     assert rest == ["FINISHED", "60"]
     assert (second, third) == ("as-job 1 1", "30")
-    settings = Settings(home=home)
+    settings = Settings(home=lasting_home)
     run = PipelineRun(run_id, settings)
     assert (run.record.workers, run["fit"].value) == ("ray", [0, 10, 20, 30])
-    runs = json.loads(eagleray(home, "runs", "list", "--experiment", "as-job", "--json").stdout)
+    runs = json.loads(eagleray(lasting_home, "runs", "list", "--experiment", "as-job", "--json").stdout)
     wholes = [one for one in runs if one["name"] == "as-job"]
     assert len(wholes) == 2, "the job's run is the whole's"
     assert run.record.tracked in {one["run"] for one in wholes}
     assert len([one for one in runs if one["name"].startswith("fit[")]) == 7
-    assert "FINISHED" in eagleray(home, "pipeline", "show", run_id).stdout
-    ended = program(home, "-c", f"from eagleray import Job; print(Job({job!r}).status)")
+    assert "FINISHED" in eagleray(lasting_home, "pipeline", "show", run_id).stdout
+    ended = program(lasting_home, "-c", f"from eagleray import Job; print(Job({job!r}).status)")
     assert ended.stdout == "SUCCEEDED\n", ended.stderr
     Schedule("as-job", settings).delete()
 
 
-def test_a_stopped_job_ends_its_run_which_is_resumed_elsewhere(home: Path, flow: Path) -> None:
+def test_a_stopped_job_ends_its_run_which_is_resumed_elsewhere(lasting_home: Path, flow: Path) -> None:
     (flow / "hold").touch()
     target = f"{flow / 'job_flow.py'}:p"
-    submitted = eagleray(home, "submit", "--json", target, "--days", "3", "--folder", str(flow))
+    submitted = eagleray(lasting_home, "submit", "--json", target, "--days", "3", "--folder", str(flow))
     assert submitted.returncode == 0, submitted.stderr
     job = json.loads(submitted.stdout)["job"]
     awaited(lambda: (flow / "held").exists())
     stops = f"from eagleray import Job; job = Job({job!r}); job.stop(); print(job.wait(60))"
-    stopped = program(home, "-c", stops)  # this process may have a Ray of its own
+    stopped = program(lasting_home, "-c", stops)  # this process may have a Ray of its own
     assert stopped.stdout == "STOPPED\n", stopped.stderr
-    run = json.loads(eagleray(home, "pipeline", "show", "--json").stdout)
+    run = json.loads(eagleray(lasting_home, "pipeline", "show", "--json").stdout)
     assert run["status"] in ("KILLED", "LOST")
     (flow / "hold").unlink()
-    done = eagleray(home, "pipeline", "resume", target, run["run"], "--on", "here", "--no-track", "--json")
+    done = eagleray(lasting_home, "pipeline", "resume", target, run["run"], "--on", "here", "--no-track", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["run"], found["status"]) == (run["run"], "FINISHED")
