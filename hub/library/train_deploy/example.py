@@ -1,8 +1,8 @@
-"""Train a model, and deploy it only if it is better than the champion."""
+"""Train a model, and deploy it only if it is good, and better than the champion."""
 
 import polars as pl
 
-from eagleray import hub
+from eagleray import Gate, hub
 
 
 def load() -> pl.DataFrame:
@@ -12,9 +12,10 @@ def load() -> pl.DataFrame:
     )
 
 
-pipeline = hub.load("hub://train_deploy")(load, model="fraud", label="fraud", budget_s=3, deploy=print)
+gates = [Gate("roc_auc", at_least=0.7), Gate("average_precision", better_than="champion")]
+pipeline = hub.load("hub://train_deploy")(load, model="fraud", label="fraud", gates=gates, deploy=print)
 print(pipeline.plan())
 
 if __name__ == "__main__":
-    run = pipeline.run()
-    print(run["evaluate"].value, run["deploy"].status)
+    run = pipeline.run(budget_s=3)
+    print(run["evaluate"].value, run["deploy"].status, run["gate"].value)
