@@ -102,6 +102,7 @@ def test_parts_must_add_up_to_a_ten_thousandth() -> None:
     assert (
         adding_up(parts, sums + np.array([0.9e-4, 1.0]), model="m") is parts
     )  # a large part may be off by as much of it
+    assert adding_up(parts, np.array([np.nan, 2e4]), model="m") is parts  # what is no number cannot be added up to
     for off in ([1.1e-4, 0.0], [0.0, 2.5], [0.0, -2.5]):
         with pytest.raises(EaglerayError, match="the contributions of m add up to"):
             adding_up(parts, sums + np.array(off), model="m")
