@@ -25,6 +25,7 @@ from .forecasting.series import Columns
 from .handed import handed
 from .model import Member, Model
 from .origin import Origin, origin_of
+from .permutation_importance import permutation_importance
 from .refit import Part, fit_parts
 from .table_input import Tabular, opened, taken
 from .tracking import tracker
@@ -37,7 +38,7 @@ from .whole_fit import fit_whole
 
 __all__ = [
     "AutoMLOptions", "AutoMLRun", "Choice", "Fitted", "Fold", "Horizon", "Learner", "LogInteger", "LogUniform",
-    "Uniform", "fit", "forecast", "refit",
+    "Uniform", "fit", "forecast", "permutation_importance", "refit",
 ]  # fmt: skip
 
 
