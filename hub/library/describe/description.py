@@ -112,7 +112,8 @@ class Description:
         strongest = self.table.filter(pl.col("relation").is_not_null()).sort("relation", descending=True)
         names = strongest["column"].to_list()
         drawn = {"Strength (0 to 1)": bar_chart(names[:20], strongest["relation"].to_list()[:20])}
-        for name in names[:_MOST_PLOTS]:
+        shown = [name for name in names if any(self.relations[name].rows)]  # what has no value has no picture
+        for name in shown[:_MOST_PLOTS]:
             one = self.relations[name]
             if one.middles:
                 drawn[name] = line_chart(lines_of(one), x=name, y=f"mean {self.label}")
@@ -122,7 +123,8 @@ class Description:
 
     def _distribution_plots(self) -> str:
         drawn = {}
-        for name, one in list(self.distributions.items())[:_MOST_PLOTS]:
+        shown = {name: one for name, one in self.distributions.items() if any(one.counts)}
+        for name, one in list(shown.items())[:_MOST_PLOTS]:
             if one.edges:
                 middles = (np.array(one.edges[1:]) + np.array(one.edges[:-1])) / 2
                 drawn[name] = histogram(
@@ -131,7 +133,7 @@ class Description:
                 )  # fmt: skip
             else:
                 drawn[name] = bar_chart(one.values, [float(count) for count in one.counts])
-        left = len(self.distributions) - len(drawn)
+        left = len(shown) - len(drawn)
         return plots(drawn) + (f"<p class='lead'>{left} more columns are in to_dict().</p>" if left > 0 else "")
 
 

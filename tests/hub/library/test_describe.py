@@ -15,6 +15,8 @@ from eagleray import hub
 from eagleray.runtime.errors import FeatureNotFound, InputError
 from eagleray.runtime.settings import Settings
 
+from ...browser import chromium, seen
+
 describe = hub.load("hub://describe")
 
 
@@ -155,9 +157,49 @@ def test_plain_values_and_a_page(tmp_path: Path) -> None:
     assert "&#x27;none&#x27; holds nothing but nulls." in page
     assert "&#x27;twin&#x27; and &#x27;amount&#x27; say the same" in page
     assert not re.search(r"<script|src=|https?://(?!www.w3.org/2000/svg)", page)
-    assert page.count("<svg") == 1 + 8 + 9 + 1 + 1  # strengths, relations, distributions, correlations, missing
+    assert page.count("<svg") == 1 + 7 + 8 + 1 + 1  # strengths, relations, distributions, correlations, missing
     assert found._repr_html_().startswith("<iframe")
     assert repr(found).startswith("1,000 rows")
+
+
+@pytest.mark.skipif(chromium() is None, reason="no Chromium here")
+def test_a_browser_shows_all_of_it_and_loads_nothing(tmp_path: Path) -> None:
+    evil = "<script>console.error('ran')</script>"
+    table = frame().with_columns(none=None, twin=pl.col("amount") * 2, **{evil: pl.col("place")})
+    page = seen(describe(table, label="fraud").report().html, tmp_path)
+    assert page.headings == ["Columns", "Relation to fraud", "Distributions", "Correlations", "Rows by missing values"]
+    assert len(page.pictures) == 1 + 8 + 9 + 1 + 1  # strengths, relations, distributions, correlations, missing
+    for one in page.pictures:
+        assert one.width > 150
+        assert one.height > 20
+        assert 0 <= one.left < one.left + one.width <= 1200
+        assert one.marks > 0
+    assert page.loaded == []
+    assert page.console == []
+    assert page.scripts == 0
+
+
+@pytest.mark.skipif(chromium() is None, reason="no Chromium here")
+@pytest.mark.timeout(90)
+def test_the_page_of_a_wide_frame_stays_small(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(2000, 200))
+    table = pl.DataFrame(values, schema=[f"feature_{place}" for place in range(200)])
+    html = describe(table.with_columns(y=pl.col("feature_0") > 0), label="y").report().html
+    assert len(html) < 500_000
+    assert "161 more columns are in to_dict()." in html
+    page = seen(html, tmp_path)
+    assert len(page.pictures) == 1 + 40 + 40 + 1
+    assert page.loaded == page.console == []
+
+
+@pytest.mark.timeout(90)
+def test_the_page_of_a_million_rows_is_no_larger_than_that_of_a_thousand() -> None:
+    rng = np.random.default_rng(0)
+    numbers = {f"x{place}": rng.normal(size=1_000_000) for place in range(4)}
+    long = pl.DataFrame({**numbers, "key": rng.integers(0, 50_000, 1_000_000), "y": rng.random(1_000_000) < 0.1})
+    long = long.with_columns(pl.col("key").cast(pl.String))
+    sizes = [len(describe(table, label="y").report().html) for table in (long.head(1000), long)]
+    assert sizes[1] < 1.2 * sizes[0]
 
 
 def test_bad_input() -> None:
