@@ -35,11 +35,21 @@ for line in sys.stdin.read().splitlines():
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers the longest comes first; alone, what needs a Ray that stays, which then ends."""
+    """With several workers the longest comes first; alone, all that shares a server that costs something when idle."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: turn(item.path))
     else:
-        items.sort(key=lambda item: need(item.path) != "lasting_home")
+        items.sort(key=lambda item: (need(item.path) != "lasting_home", need(item.path) != "serving"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Serve, which takes a tenth of a core with nobody asking, ends after the last file that shares it."""
+    if need(item.path) == "serving" and nextitem is not None and need(nextitem.path) != "serving":
+        from eagleray.runtime import ray_cluster, ray_serve
+
+        if ray_cluster.is_up():
+            ray_serve.shutdown()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -31,11 +31,11 @@ SMALLEST = SimulatorSize(
 # MLflow's own use of what SQLAlchemy has deprecated.
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow")
-def test_every_stage_holds(ray_cluster: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_stage_holds(serving: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = Settings(home=tmp_path / "home")
     stages = Stages()
     with FeatureStore(settings) as store:
-        found = demo.run(store, SMALLEST, stages, budget_s=8)
+        found = demo.run(store, SMALLEST, stages, budget_s=4)
     assert stages.broken == []
     assert found["held"]
     assert list(stages.seconds) == [

@@ -71,7 +71,7 @@ def deploy(name, build, **options: Any) -> str:
     return ray_serve.deploy(ray_serve.Application(name, packed, autoscaling=autoscaling_config(Scale()), **settled))
 
 
-def test_a_service_answers_stays_when_it_is_the_same_and_goes(ray_cluster: Settings):
+def test_a_service_answers_stays_when_it_is_the_same_and_goes(serving: Settings):
     from eagleray.runtime import ray_serve
 
     url = deploy("echo", Echo)
@@ -102,7 +102,7 @@ def test_a_service_answers_stays_when_it_is_the_same_and_goes(ray_cluster: Setti
     assert get(url)[0] == 404
 
 
-def test_requests_take_the_short_way(ray_cluster: Settings):
+def test_requests_take_the_short_way(serving: Settings):
     from eagleray.runtime import haproxy_launch, ray_serve
 
     url = urlsplit(deploy("short", Echo))
@@ -123,7 +123,7 @@ def test_requests_take_the_short_way(ray_cluster: Settings):
     ray_serve.delete("short")
 
 
-def test_a_path_without_a_service_is_a_problem(ray_cluster: Settings):
+def test_a_path_without_a_service_is_a_problem(serving: Settings):
     from eagleray.runtime import ray_serve
 
     status, content_type, body = get(f"{ray_serve.start()}/nobody")
@@ -131,7 +131,7 @@ def test_a_path_without_a_service_is_a_problem(ray_cluster: Settings):
     assert json.loads(body)["status"] == 404
 
 
-def test_what_keeps_a_service_from_starting_is_told_in_a_line(ray_cluster: Settings):
+def test_what_keeps_a_service_from_starting_is_told_in_a_line(serving: Settings):
     from eagleray.runtime import ray_serve
 
     with pytest.raises(DeploymentError, match="asks 64 GPU, the largest node has 0"):
@@ -141,7 +141,7 @@ def test_what_keeps_a_service_from_starting_is_told_in_a_line(ray_cluster: Setti
     assert ray_serve.status("broken").state == "NOT_STARTED"
 
 
-def test_what_cannot_travel_is_told(ray_cluster: Settings):
+def test_what_cannot_travel_is_told(serving: Settings):
     import threading
 
     lock = threading.Lock()
