@@ -87,7 +87,7 @@ def fit(
         options.validation_fraction, time_column, options.validation_column, options.seed, groups,
         options.validation_gap, options.test_fraction,
     )  # fmt: skip
-    question = asked(table, label=label, task=task, metric=metric, split=split, options=options)
+    question = asked(table, label=label, task=task, metric=metric, budget_s=budget_s, split=split, options=options)
     origin = origin_of(options.pins or question.told.pins)
     settings = options.settings or Settings.from_env()
     store = RunStore(tracker(settings)) if options.track else None

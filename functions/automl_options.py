@@ -12,7 +12,7 @@ from .evaluation.calibration import METHODS, Method
 from .evaluation.threshold import Capacity, Cost
 from .forecasting.horizon import Horizon
 from .reason_codes import ReasonCodes
-from .training.learner import LEARNERS, USUAL_LEARNERS, Learner
+from .training.learner import LEARNERS, Learner
 from .training.search import Trial
 
 
@@ -20,7 +20,8 @@ from .training.search import Trial
 class AutoMLOptions:
     """What can be set beside label, metric, budget and time column.
 
-    `learners`: some of "xgboost", "lightgbm", "forest", "extra_trees" and "linear", or objects of your own (`Learner`).
+    `learners`: some of "xgboost", "lightgbm", "forest", "extra_trees" and "linear", or objects of your own (`Learner`);
+    None for the first two, and for all five where the budget holds a hundred trials and more.
     `ignore`: columns that are no features (keys, texts). `trusted`: features that may tell the label alone, or hold
     times after the row's own, for they are known in time. `memory_bytes`: what the calling process may
     take for the table, its copies among it; a quarter of that is searched over. None for half of the free memory.
@@ -47,7 +48,7 @@ class AutoMLOptions:
     trial at a time, and `trials` ends the search, not `budget_s`; a round counts as seconds by the table's size.
     """
 
-    learners: Sequence[str | Learner] = USUAL_LEARNERS
+    learners: Sequence[str | Learner] | None = None
     ignore: Sequence[str] = ()
     trusted: Sequence[str] = ()
     memory_bytes: int | None = None
@@ -106,7 +107,7 @@ def check_options(budget_s: float, options: AutoMLOptions, *, task: str | None =
         raise InputError(f"options.horizon is {options.horizon!r}: give steps ahead as Horizon(14)")
     if options.horizon is not None and task != "forecast":
         raise InputError("options.horizon is for forecasts: say task='forecast', or leave it out")
-    if not options.learners:
+    if options.learners is not None and not options.learners:
         raise InputError(f"options.learners is empty: name some of {', '.join(LEARNERS)}")
     if options.workers is not None and options.workers < 1:
         raise InputError(f"options.workers is {options.workers}: give at least 1, or None for one a CPU")

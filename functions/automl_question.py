@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -18,7 +18,8 @@ from .evaluation.task import aim
 from .evaluation.threshold import Capacity
 from .handed import Handed, handed
 from .table_input import Tabular, bound_bytes, check_label_window, opened, taken
-from .training.learner import Learner, by_name
+from .training.budget import usual_trial_s
+from .training.learner import Learner, by_name, usual_learners
 from .training.nested import outer_portions
 from .training.sample import Plan, Taken
 from .training.trainer import Portion
@@ -51,9 +52,10 @@ class Question:
 
 
 def asked(
-    table: Tabular, *, label: str, task: Task | None, metric: str | None, split: Split, options: AutoMLOptions
-) -> Question:
-    """The question, checked; raises `InputError`."""
+    table: Tabular, *, label: str, task: Task | None, metric: str | None, budget_s: float, split: Split,
+    options: AutoMLOptions,
+) -> Question:  # fmt: skip
+    """The question, checked; raises `InputError`. What `options` leave open of the learners is decided."""
     told = handed(table)
     check_label_window(table, time_column=split.time_column, gap=options.validation_gap)
     plan = Plan(bound_bytes(options.memory_bytes), label, split.groups, options.validation_column, options.seed)
@@ -61,7 +63,7 @@ def asked(
     rows = every.table
     began = time.monotonic()
     check_segments(rows, options.segments)
-    learners = by_name(options.learners)
+    by_name(options.learners or ())  # what is named wrongly is said before anything is read
     if split.groups is None and (task == "ranking" or (metric is not None and by_metric(metric).task == "ranking")):
         raise InputError("a ranking needs groups, the column that the rows of one query share: groups='query', say")
     features = features_of(rows, label=label, split=split, ignore=_aside(rows, options, (label, *split.names), told))
@@ -70,9 +72,12 @@ def asked(
         options.reasons.check(features)
     prepared = prepare(rows, features, label=label, metric_name=judged_by.name, split=split, trusted=options.trusted)
     _check_threshold(rows, prepared, split, options)
+    if options.learners is None:
+        trials = budget_s / usual_trial_s(prepared.fold.train_rows, len(features))
+        options = replace(options, learners=usual_learners(trials))
     return Question(
         every, told, label, features, judged_by.of_queries(prepared.queries_valid), split, prepared,
-        outer_portions(rows, prepared, split, options.folds), learners, options, began,
+        outer_portions(rows, prepared, split, options.folds), by_name(options.learners or ()), options, began,
     )  # fmt: skip
 
 

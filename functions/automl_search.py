@@ -137,5 +137,8 @@ def _ray_pool(fold: Fold, options: AutoMLOptions, settings: Settings, portions: 
     from .training.ray_trainer import RayPool
 
     return RayPool(
-        fold, learners=options.learners, workers=1 if options.deterministic else options.workers, portions=portions
+        fold,
+        learners=options.learners or (),
+        workers=1 if options.deterministic else options.workers,
+        portions=portions,
     )

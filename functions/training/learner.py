@@ -169,12 +169,18 @@ class Learner(Protocol):
 
 
 LEARNERS: Mapping[str, str] = {
-    "xgboost": "xgboost_model", "lightgbm": "lightgbm_model", "forest": "lightgbm_forest:FOREST",
-    "extra_trees": "lightgbm_forest:EXTRA_TREES", "linear": "linear_model",
+    "xgboost": "xgboost_model", "lightgbm": "lightgbm_model", "linear": "linear_model",
+    "forest": "lightgbm_forest:FOREST", "extra_trees": "lightgbm_forest:EXTRA_TREES",
 }  # fmt: skip
 # Each learner first has its three starting points tried. Where a trial takes ten seconds and more, as on the fraud
-# table, that is most of the budget, and boosters win there; so the others are tried where they are named.
-USUAL_LEARNERS = ("xgboost", "lightgbm")
+# table, that is most of the budget, and boosters win there; so the others are tried where trials are many, or by name.
+_BOOSTERS = ("xgboost", "lightgbm")
+_MANY_TRIALS = 100
+
+
+def usual_learners(trials: float) -> Sequence[str]:
+    """Which to try where none are named, and so many trials of a booster fit into the budget."""
+    return tuple(LEARNERS) if trials >= _MANY_TRIALS else _BOOSTERS
 
 
 def learner(name: str) -> Learner:

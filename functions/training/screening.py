@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .budget import usual_trial_s
 from .learner import Fold
 from .trainer import Portion
 
@@ -19,7 +20,6 @@ _FEW_TRIALS = 24  # on all rows in the budget: with more, the search itself find
 _MOST_ROWS = 0.25  # of those that teach: more would cost almost as much as a trial on all
 _FEWEST_ROWS = 4_000
 _FEWEST_OF_A_CLASS = 100
-_ROUND_S, _ROUNDS = 1e-8, 150  # what boosting takes for a value of the table, and a usual number of rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def screening(fold: Fold, *, known_rows: int, budget_s: float, seed: int, place:
     rows as the search, those from `fold.train_rows` up to `known_rows`. It does not depend on how many work: a search
     may be resumed elsewhere.
     """
-    full_s = fold.train_rows * fold.x.shape[1] * _ROUND_S * _ROUNDS
+    full_s = usual_trial_s(fold.train_rows, fold.x.shape[1])
     if budget_s >= _FEW_TRIALS * full_s:
         return None
     share = max(

@@ -11,7 +11,7 @@ import pytest
 
 from eagleray.functions.evaluation.metric import average_precision, rmse
 from eagleray.functions.training.ensemble import link
-from eagleray.functions.training.learner import LEARNERS, Fold, Learner, Patience, learner
+from eagleray.functions.training.learner import LEARNERS, Fold, Learner, Patience, learner, usual_learners
 from eagleray.functions.training.search import draw
 from eagleray.runtime.errors import DefinitionError
 
@@ -104,6 +104,11 @@ def test_an_unknown_learner_names_the_nearest() -> None:
 
 def patience(fold: Fold, ticks: Iterator[float], *, limit_s: float = 100.0) -> Patience:
     return Patience(fold, rounds=3, limit_s=limit_s, clock=lambda: next(ticks))
+
+
+def test_where_trials_are_many_all_learners_are_tried() -> None:
+    assert usual_learners(99.0) == ("xgboost", "lightgbm")
+    assert usual_learners(100.0) == tuple(LEARNERS)
 
 
 def test_patience_ends_after_so_many_rounds_without_a_better_value(fold: Fold) -> None:
