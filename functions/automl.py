@@ -93,11 +93,13 @@ def fit(
     store = RunStore(tracker(settings)) if options.track else None
     found = searched(question, budget_s=budget_s, settings=settings)
     run = _run(question, found, origin=origin, budget_s=budget_s)
-    run = fit_whole(run, question.every, seed=options.seed)
+    every, journal, began = question.every, found.journal, found.began
+    del question, found  # the sample as numbers: the final fit needs the room
+    run = fit_whole(run, every, seed=options.seed)
     model = run.model if store is None else store.write(run, options=options)
-    if found.journal is not None:
-        found.journal.remove()
-    return replace(run, model=model, run_id=model.run_id, seconds=time.monotonic() - found.began)
+    if journal is not None:
+        journal.remove()
+    return replace(run, model=model, run_id=model.run_id, seconds=time.monotonic() - began)
 
 
 def _run(question: Question, found: Found, *, origin: Origin, budget_s: float) -> AutoMLRun:

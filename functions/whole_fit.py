@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
+from ..runtime.freed import give_back
 from .automl_run import AutoMLRun
 from .evaluation.metric import Task
 from .training.learner import Config, Fold, Trainer, learner
@@ -62,6 +63,7 @@ def fit_whole(run: AutoMLRun, taken: Taken, *, seed: int) -> AutoMLRun:
         like = _like(taken.table, run)
         with spilled(taken.all_rows, model.features, model.label, memory_bytes=taken.memory_bytes) as rows:
             for place, part in enumerate(run.recipe):
+                give_back()
                 if part.learner in streams:
                     made = learner(part.learner)
                     data = streams[part.learner].refit(

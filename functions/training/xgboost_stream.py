@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from ...runtime.freed import give_back
 from .learner import Config, Trainer
 from .spilled import Spilled
 from .xgboost_model import XGBoostTrainer
@@ -31,37 +34,48 @@ def refit(rows: Spilled, trainer: Trainer, config: Config, *, rounds: int, seed:
     assert isinstance(trainer, XGBoostTrainer)
 
     class Pages(xgboost.DataIter):
-        stopped: BaseException | None = None
-
         def __init__(self) -> None:
             super().__init__(cache_prefix=str(rows.folder / "bins"))
             self.reset()
 
         def next(self, input_data: Callable[..., Any]) -> bool:
-            try:
-                page = next(self._left, None)
-                if page is not None:
-                    input_data(data=rows.x(*page), label=rows.y(*page))
-            except BaseException as stopped:  # noqa: BLE001 - Ctrl-C would pass for the end of the rows; raised below
-                self.stopped = self.stopped or stopped
+            page = next(self._left, None)
+            if page is None or interrupts:
                 return False
-            return page is not None
+            input_data(data=rows.x(*page), label=rows.y(*page))
+            return True
 
         def reset(self) -> None:
             self._left = rows.slices()
 
+    interrupts: list[int] = []
     bins, threads = int(config["max_bin"]), os.cpu_count() or 1
     params = trainer.params(config, seed) | {"nthread": threads}
-    source = Pages()
     known = xgboost.QuantileDMatrix(rows.sample(seed), max_bin=bins, nthread=threads)
     try:
-        pages = xgboost.ExtMemQuantileDMatrix(source, max_bin=bins, nthread=threads, ref=known)
+        with _noted(interrupts):
+            pages = xgboost.ExtMemQuantileDMatrix(Pages(), max_bin=bins, nthread=threads, ref=known)
     finally:
-        if source.stopped is not None:
-            raise source.stopped
+        if interrupts:
+            raise KeyboardInterrupt
     del known
+    give_back()
     booster = xgboost.train(params, pages, rounds)
     data = bytes(booster.save_raw("ubj"))
     del booster, pages  # removes its files itself, and warns where they are gone
-    gc.collect()
+    give_back()
     return data
+
+
+@contextmanager
+def _noted(interrupts: list[int]) -> Iterator[None]:
+    """Notes Ctrl-C: raised in a callback from C it would be lost, and the rows would seem to end there."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):  # not ours to handle
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

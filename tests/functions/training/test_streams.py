@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import xgboost
 from eagleray.functions.evaluation.metric import Task, roc_auc
 from eagleray.functions.training import lightgbm_stream, linear_model, linear_stream, xgboost_stream
 from eagleray.functions.training.blocks import Blocks, of_frame
-from eagleray.functions.training.learner import Fold, Rows, learner
+from eagleray.functions.training.learner import Fold, learner
 from eagleray.functions.training.lightgbm_model import LightGBMTrainer
 from eagleray.functions.training.spilled import Spilled, spilled
 from eagleray.functions.training.xgboost_model import XGBoostTrainer
@@ -133,19 +134,20 @@ def test_bins_of_a_sample_are_as_good_as_bins_of_all_rows(fold: Fold, on_disk: S
     assert np.corrcoef(here, there)[0, 1] > 0.98
 
 
+@pytest.mark.parametrize(("what", "call"), [("x", 5), ("slices", 4)])  # amid the pages, between two passes
 def test_ctrl_c_while_pages_are_read_ends_the_fit(
-    on_disk: Spilled, fold: Fold, monkeypatch: pytest.MonkeyPatch
+    on_disk: Spilled, fold: Fold, what: str, call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = 0
-    whole = Spilled.x
+    calls, whole = 0, getattr(Spilled, what)
 
-    def interrupted(self: Spilled, start: int, stop: int) -> Rows:
-        nonlocal read
-        read += 1
-        if read == 5:  # the sample's pages come first, one here
-            raise KeyboardInterrupt
-        return whole(self, start, stop)
+    def interrupted(self: Spilled, *given: int) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            signal.raise_signal(signal.SIGINT)
+        return whole(self, *given)
 
-    monkeypatch.setattr(Spilled, "x", interrupted)
+    monkeypatch.setattr(Spilled, what, interrupted)
     with pytest.raises(KeyboardInterrupt):
         xgboost_stream.refit(on_disk, XGBoostTrainer(fold), learner("xgboost").starts(2000)[0], rounds=3, seed=1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
