@@ -77,7 +77,7 @@ def trained(kind: str, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tupl
         booster.set_param({"nthread": 1})
         own: dict[str, Work] = {
             "predict": booster.inplace_predict,
-            "explain": lambda row: booster.predict(xgboost.DMatrix(row), pred_contribs=True),
+            "explain": lambda row: booster.predict(xgboost.DMatrix(row, nthread=1), pred_contribs=True),
         }
     else:
         settings = {"objective": "binary", "max_depth": DEPTH, "num_leaves": 2**DEPTH, "learning_rate": 0.05}

@@ -76,7 +76,7 @@ class TreeShap:
 
     @property
     def memory_bytes(self) -> int:
-        """What the prepared arrays take; each thread that explains at the same time needs about two thirds more."""
+        """What the prepared arrays take; each thread that explains at the same time needs about three quarters more."""
         asked = (getattr(self.conditions, one.name) for one in fields(Conditions))
         wires = (ends for one in self.levels for ends in (one.above, one.below))
         own = (self.first_case, self.ends, self.branches, self.twigs, self.leaves)
