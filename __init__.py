@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from eagleray.featurestore.definitions.feature_set import FeatureSet
     from eagleray.featurestore.definitions.feature_vector import FeatureVector
     from eagleray.featurestore.definitions.rules import Rule
+    from eagleray.featurestore.offline.training_set import TrainingSet
     from eagleray.featurestore.store import FeatureStore
     from eagleray.functions import automl
     from eagleray.functions.current_run import current_run, log_artifact, log_metric, log_param
@@ -116,6 +117,7 @@ __all__ = [
     "StorageError",
     "Timing",
     "TrackedRun",
+    "TrainingSet",
     "automl",
     "current_run",
     "describe",
@@ -178,6 +180,7 @@ _HOMES = {
     "StorageError": "eagleray.runtime.errors",
     "Timing": "eagleray.runtime.schedule",
     "TrackedRun": "eagleray.functions.tracked_run",
+    "TrainingSet": "eagleray.featurestore.offline.training_set",
     "current_run": "eagleray.functions.current_run",
     "describe": "eagleray.hub.library.describe.function",
     "function": "eagleray.functions.function",
