@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from eagleray.featurestore.offline.training_set import TrainingSet
     from eagleray.featurestore.store import FeatureStore
     from eagleray.functions import automl
-    from eagleray.functions.current_run import current_run, log_artifact, log_metric, log_param
     from eagleray.functions.evaluation.threshold import Capacity, Cost
     from eagleray.functions.function import Function, function
-    from eagleray.functions.gate import Gate
-    from eagleray.functions.grpc_client import GrpcClient
-    from eagleray.functions.job import Job
-    from eagleray.functions.model import Model
-    from eagleray.functions.model_registry import ModelRegistry
-    from eagleray.functions.reason_codes import ReasonCodes
-    from eagleray.functions.schedule import Schedule
-    from eagleray.functions.tracked_run import TrackedRun
+    from eagleray.functions.grpc.grpc_client import GrpcClient
+    from eagleray.functions.models.gate import Gate
+    from eagleray.functions.models.model import Model
+    from eagleray.functions.models.model_registry import ModelRegistry
+    from eagleray.functions.models.reason_codes import ReasonCodes
+    from eagleray.functions.runs.current_run import current_run, log_artifact, log_metric, log_param
+    from eagleray.functions.runs.job import Job
+    from eagleray.functions.runs.schedule import Schedule
+    from eagleray.functions.runs.tracked_run import TrackedRun
     from eagleray.graphs.flows.event import Event
     from eagleray.graphs.flows.step import Step
     from eagleray.graphs.graph import Graph
@@ -150,43 +150,43 @@ _HOMES = {
     "FeatureVector": "eagleray.featurestore.definitions.feature_vector",
     "Fenced": "eagleray.runtime.errors",
     "Function": "eagleray.functions.function",
-    "Gate": "eagleray.functions.gate",
+    "Gate": "eagleray.functions.models.gate",
     "Graph": "eagleray.graphs.graph",
-    "GrpcClient": "eagleray.functions.grpc_client",
+    "GrpcClient": "eagleray.functions.grpc.grpc_client",
     "HubItemNotFound": "eagleray.runtime.errors",
     "InputError": "eagleray.runtime.errors",
-    "Job": "eagleray.functions.job",
+    "Job": "eagleray.functions.runs.job",
     "LogFull": "eagleray.runtime.errors",
-    "Model": "eagleray.functions.model",
+    "Model": "eagleray.functions.models.model",
     "ModelMismatch": "eagleray.runtime.errors",
     "ModelNotFound": "eagleray.runtime.errors",
-    "ModelRegistry": "eagleray.functions.model_registry",
+    "ModelRegistry": "eagleray.functions.models.model_registry",
     "Monitor": "eagleray.graphs.monitoring.monitor",
     "NotFoundError": "eagleray.runtime.errors",
     "PinNotFound": "eagleray.runtime.errors",
     "Pipeline": "eagleray.graphs.pipelines.pipeline",
     "PipelineRun": "eagleray.graphs.pipelines.pipeline_run",
     "PromotionRefused": "eagleray.runtime.errors",
-    "ReasonCodes": "eagleray.functions.reason_codes",
+    "ReasonCodes": "eagleray.functions.models.reason_codes",
     "Resources": "eagleray.runtime.resources",
     "Retries": "eagleray.runtime.retries",
     "Rule": "eagleray.featurestore.definitions.rules",
     "Scale": "eagleray.autoscaling.scale",
-    "Schedule": "eagleray.functions.schedule",
+    "Schedule": "eagleray.functions.runs.schedule",
     "Secret": "eagleray.runtime.secret",
     "ServerUnavailable": "eagleray.runtime.errors",
     "Settings": "eagleray.runtime.settings",
     "Step": "eagleray.graphs.flows.step",
     "StorageError": "eagleray.runtime.errors",
     "Timing": "eagleray.runtime.schedule",
-    "TrackedRun": "eagleray.functions.tracked_run",
+    "TrackedRun": "eagleray.functions.runs.tracked_run",
     "TrainingSet": "eagleray.featurestore.offline.training_set",
-    "current_run": "eagleray.functions.current_run",
+    "current_run": "eagleray.functions.runs.current_run",
     "describe": "eagleray.hub.library.describe.function",
     "function": "eagleray.functions.function",
-    "log_artifact": "eagleray.functions.current_run",
-    "log_metric": "eagleray.functions.current_run",
-    "log_param": "eagleray.functions.current_run",
+    "log_artifact": "eagleray.functions.runs.current_run",
+    "log_metric": "eagleray.functions.runs.current_run",
+    "log_param": "eagleray.functions.runs.current_run",
     "session": "eagleray.runtime.session",
     "track": "eagleray.runtime.progress",
 }

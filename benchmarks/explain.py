@@ -25,8 +25,8 @@ import numpy as np
 import xgboost
 
 from eagleray import Model
-from eagleray.functions import sampled_shapley
-from eagleray.functions.model import Member
+from eagleray.functions.models import sampled_shapley
+from eagleray.functions.models.model import Member
 from eagleray.functions.training import lightgbm_trees, xgboost_trees
 from eagleray.functions.training.learner import learner
 from eagleray.functions.training.tree_factors import prepared

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from eagleray.autoscaling.scale import Scale
-from eagleray.functions.client import Client
+from eagleray.functions.rollouts.client import Client
 from eagleray.graphs.graph import Graph
 from eagleray.graphs.serving.endpoint import Endpoint
 from eagleray.runtime import ray_cluster

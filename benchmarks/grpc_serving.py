@@ -21,7 +21,7 @@ from typing import Any
 import grpc
 
 from eagleray import function, session
-from eagleray.functions.protobuf_calls import SERVICE, Calls
+from eagleray.functions.grpc.protobuf_calls import SERVICE, Calls
 
 CONNECTIONS, AT_ONCE, SECONDS = 8, 32, 4.0
 WEIGHTS = [((i * 7919) % 101) / 101 - 0.5 for i in range(20)]

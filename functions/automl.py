@@ -10,31 +10,31 @@ from typing import Literal
 import polars as pl
 
 from ..runtime.settings import Settings
-from .automl_options import DEFAULTS, AutoMLOptions, check_options
-from .automl_question import Question, asked
-from .automl_run import AutoMLRun, RunStore
-from .automl_search import Found, searched
 from .evaluation.evaluation import judge
 from .evaluation.metric import Task
 from .evaluation.splits import Split
 from .evaluation.task import fitting
-from .feature_profile import profile_of
-from .forecast import as_regression, forecast
+from .fitting.automl_options import DEFAULTS, AutoMLOptions, check_options
+from .fitting.automl_question import Question, asked
+from .fitting.automl_run import AutoMLRun, RunStore
+from .fitting.automl_search import Found, searched
+from .fitting.forecast import as_regression, forecast
+from .fitting.handed import handed
+from .fitting.table_input import Tabular, opened, taken
+from .fitting.whole_fit import fit_whole
 from .forecasting.horizon import Horizon
 from .forecasting.series import Columns
-from .handed import handed
-from .model import Member, Model
-from .origin import Origin, origin_of
-from .permutation_importance import permutation_importance
-from .refit import Part, fit_parts
-from .table_input import Tabular, opened, taken
-from .tracking import tracker
+from .models.feature_profile import profile_of
+from .models.model import Member, Model
+from .models.origin import Origin, origin_of
+from .models.permutation_importance import permutation_importance
+from .models.refit import Part, fit_parts
+from .runs.tracking import tracker
 from .training.ensemble import mixed
 from .training.judging import judged_rows, notes
 from .training.learner import Choice, Fitted, Fold, Learner, LogInteger, LogUniform, Uniform
 from .training.sample import Plan
 from .training.search import leaderboard
-from .whole_fit import fit_whole
 
 __all__ = [
     "AutoMLOptions", "AutoMLRun", "Choice", "Fitted", "Fold", "Horizon", "Learner", "LogInteger", "LogUniform",

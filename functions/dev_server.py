@@ -17,10 +17,10 @@ from ..runtime.asgi import Message, Receive, Send
 from ..runtime.bundle import is_local
 from ..runtime.errors import EaglerayError
 from .function import Function
-from .function_app import function_app
-from .http_app import HttpApp, HttpOptions
+from .http.function_app import function_app
+from .http.http_app import HttpApp, HttpOptions
+from .http.problem import CONTENT_TYPE, Problem
 from .loading import servables_of
-from .problem import CONTENT_TYPE, Problem
 
 
 class DevServer:

@@ -12,15 +12,15 @@ from ..runtime.errors import InputError
 from ..runtime.packages import Packaged
 from ..runtime.settings import Settings
 from ..runtime.stateful import Stateful
-from .api_keys import ApiKeys
-from .deployed import Deployed
-from .frames import plain
-from .function_app import Travelled, travelled_app
-from .http_app import HttpApp, HttpOptions
-from .pydantic_signature import Signature, hints_of
-from .rollout import Rollout, Trial
-from .service import Service
-from .spec import FunctionSpec
+from .calls.frames import plain
+from .calls.pydantic_signature import Signature, hints_of
+from .calls.spec import FunctionSpec
+from .http.api_keys import ApiKeys
+from .http.function_app import Travelled, travelled_app
+from .http.http_app import HttpApp, HttpOptions
+from .rollouts.deployed import Deployed
+from .rollouts.rollout import Rollout, Trial
+from .rollouts.service import Service
 
 if TYPE_CHECKING:
     pass

@@ -13,20 +13,20 @@ from ..runtime.errors import DefinitionError
 from ..runtime.secret import Reveal
 from ..runtime.settings import Settings
 from ..runtime.stateful import Stateful
-from .spec import FunctionSpec, Options
+from .calls.spec import FunctionSpec, Options
 
 if TYPE_CHECKING:
     from ..runtime.ray_actors import Actors
     from ..runtime.ray_tasks import ObjectRef, Tasks
     from ..runtime.schedule import CatchUp, Overlap
     from .endpoint import FunctionEndpoint
-    from .http_app import HttpOptions
-    from .job import Job
-    from .schedule import Schedule
-    from .sweep import Sweep
-    from .sweep_options import Space, SweepWords
-    from .tracked import Tracked, TrackOptions
-    from .tracked_run import TrackedRun
+    from .http.http_app import HttpOptions
+    from .runs.job import Job
+    from .runs.schedule import Schedule
+    from .runs.sweep import Sweep
+    from .runs.sweep_options import Space, SweepWords
+    from .runs.tracked import Tracked, TrackOptions
+    from .runs.tracked_run import TrackedRun
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -108,7 +108,7 @@ class Function(Generic[P, R]):
 
     def for_each(self, items: Iterable[Any], **shared: Any) -> int:
         """Calls it for each item, for what it does: results are not sent back. Returns the number of items."""
-        from .over import for_each
+        from .calls.over import for_each
 
         return for_each(self._ray(), items, self.spec, shared)
 
@@ -127,7 +127,7 @@ class Function(Generic[P, R]):
         `canary=10` gives this one 10 % of the requests, `shadow=True` copies of them. Raises `DeploymentError`.
         """
         from .endpoint import deploy
-        from .rollout import Trial
+        from .rollouts.rollout import Trial
 
         where = settings or Settings.from_env()
         return deploy(self._fn, self.spec, settings=where, http=http, trial=Trial(canary, shadow))
@@ -142,7 +142,7 @@ class Function(Generic[P, R]):
 
     def tracked(self, **options: Unpack[TrackOptions]) -> Tracked[P, R]:
         """How its runs are kept and where they run, for instance `fn.tracked(experiment="churn", on="ray").run(x)`."""
-        from .tracked import tracked
+        from .runs.tracked import tracked
 
         return tracked(self._fn, self.spec, options)
 
@@ -150,10 +150,10 @@ class Function(Generic[P, R]):
         """Tracked runs over settings: lists make a grid, ranges `(low, high)` are drawn from, a list of settings is
         taken as it is. `fn.sweep({"rate": (1e-4, 1e-1, "log"), "depth": [4, 8]}, metric="auc", samples=20).best`.
 
-        Options are those of `eagleray.functions.sweep_options.SweepOptions`.
+        Options are those of `eagleray.functions.runs.sweep_options.SweepOptions`.
         """
-        from .sweep import sweep
-        from .sweep_options import SweepOptions
+        from .runs.sweep import sweep
+        from .runs.sweep_options import SweepOptions
 
         tracked = self.tracked(settings=settings or Settings.from_env())
         return sweep(tracked, space, SweepOptions.of(self.spec.name, options))
@@ -163,7 +163,7 @@ class Function(Generic[P, R]):
 
         Needs a Ray that does so too: `eagleray up`, or RAY_ADDRESS; raises `ServerUnavailable` where there is none.
         """
-        from .job import submit
+        from .runs.job import submit
 
         return submit(self, self.spec, args, kwargs)
 
@@ -183,7 +183,7 @@ class Function(Generic[P, R]):
         of these keywords. The schedule is kept in the catalog and goes on when Ray starts again; the same `name`
         (default: the function's) replaces it, unless nothing has changed. Needs a Ray that stays, as `submit` does.
         """
-        from .schedule import Planned, schedule
+        from .runs.schedule import Planned, schedule
 
         words = {"every": every, "name": name, "timezone": timezone, "catch_up": catch_up, "overlap": overlap}
         given = {word: value for word, value in words.items() if value is not None}
@@ -210,7 +210,7 @@ class Function(Generic[P, R]):
         return_exceptions: bool,
         shared: Mapping[str, Any],
     ) -> Iterator[R]:
-        from .over import Reading, over
+        from .calls.over import Reading, over
 
         how = Reading(starred=starred, ordered=ordered, return_exceptions=return_exceptions)
         return over(self._ray(), items, self.spec, how, shared)
@@ -233,7 +233,7 @@ class Function(Generic[P, R]):
         return {**self.__dict__, "_tasks": None}
 
     def _repr_html_(self) -> str:
-        from .card import card
+        from .calls.card import card
 
         return card(self._fn, self.spec, self.__doc__)
 
@@ -254,9 +254,9 @@ def function(
 ) -> Function[P, R] | Callable[[Callable[P, R]], Function[P, R]]:
     """Makes a function callable on Ray: `@function`, or `@function(cpus=2, gpu=0.25, memory="2Gi", ...)`.
 
-    The options are those of `eagleray.functions.spec.Options`. A class with `predict(...)` (and `setup()`, where it has
-    state to make) is a function with state. Raises `DefinitionError` for a wrong option and for what is neither (a
-    method, something callable).
+    The options are those of `eagleray.functions.calls.spec.Options`. A class with `predict(...)` (and `setup()`, where
+    it has state to make) is a function with state. Raises `DefinitionError` for a wrong option and for what is neither
+    (a method, something callable).
     """
 
     def decorate(target: Callable[P, R]) -> Function[P, R]:

@@ -13,7 +13,7 @@ from ..runtime.ray_jobs import keep_result, own_id, read_call
 from ..runtime.ray_supervisor import due_job
 from ..runtime.settings import Settings
 from .function import Function
-from .recording import user_frames
+from .runs.recording import user_frames
 
 
 def main() -> int:

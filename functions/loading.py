@@ -11,8 +11,8 @@ from ..runtime.user_module import module_at
 from .function import Function, function
 
 if TYPE_CHECKING:
-    from .deployed import Deployed
-    from .http_app import HttpApp, HttpOptions
+    from .http.http_app import HttpApp, HttpOptions
+    from .rollouts.deployed import Deployed
 
 
 @runtime_checkable

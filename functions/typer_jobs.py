@@ -13,7 +13,7 @@ from ..runtime.typer_options import AsJson
 from .typer_run import Target, called
 
 if TYPE_CHECKING:
-    from .job import Job
+    from .runs.job import Job
 
 app = typer.Typer(no_args_is_help=True, help="The jobs of the cluster that stays (eagleray up, or RAY_ADDRESS).")
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id.")]
@@ -56,7 +56,7 @@ def logs(
     job_id: JobId, follow: Annotated[bool, typer.Option("--follow", "-f", help="Until it has ended.")] = False
 ) -> None:
     """Print what a job has printed."""
-    from .job import Job
+    from .runs.job import Job
 
     job: Job[object] = Job(job_id)
     for text in job.follow() if follow else [job.logs()]:
@@ -66,7 +66,7 @@ def logs(
 @app.command()
 def stop(job_id: JobId) -> None:
     """End a job."""
-    from .job import Job
+    from .runs.job import Job
 
     job: Job[object] = Job(job_id)
     job.stop()

@@ -12,11 +12,11 @@ from ..runtime.settings import Settings
 from ..runtime.typer_options import AsJson
 
 if TYPE_CHECKING:
-    from .comparison import Comparison
-    from .feature_profile import FeatureProfile
-    from .gate import Gate
-    from .model_registry import ModelRegistry
-    from .registered import Registered
+    from .models.comparison import Comparison
+    from .models.feature_profile import FeatureProfile
+    from .models.gate import Gate
+    from .models.model_registry import ModelRegistry
+    from .models.registered import Registered
 
 app = typer.Typer(no_args_is_help=True, help="The registered models.")
 
@@ -81,7 +81,7 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Point an alias to a version; refused with the figures when a gate is not passed."""
-    from .gate import Gate
+    from .models.gate import Gate
 
     gates: list[Gate] = []
     for text in at_least or ():
@@ -125,7 +125,7 @@ def _registry() -> ModelRegistry | None:
     settings = Settings.from_env()
     if settings.tracking_uri is None and not (settings.home / "mlflow.db").exists():
         return None
-    from .model_registry import ModelRegistry
+    from .models.model_registry import ModelRegistry
 
     return ModelRegistry(settings)
 

@@ -14,8 +14,8 @@ from ..runtime.errors import EaglerayError, InputError
 from ..runtime.rich_output import show_one
 
 if TYPE_CHECKING:
+    from .calls.pydantic_signature import Signature
     from .function import Function
-    from .pydantic_signature import Signature
 
 # The function's flags are its own: what follows FILE:FN is handed on as it is.
 HANDED_ON = {"allow_interspersed_args": False, "ignore_unknown_options": True, "allow_extra_args": True}
@@ -33,7 +33,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run a function as a tracked run: eagleray run [OPTIONS] FILE:FN [its own flags]."""
-    from .recording import user_frames
+    from .runs.recording import user_frames
 
     call = called(context, target, experiment=experiment, name=name, on=on, as_json=as_json)
     found, signature = call.function, call.signature
@@ -73,9 +73,9 @@ def called(context: typer.Context, target: str, **own: Any) -> Call:
 
     `own`, the command's options, count behind FILE:FN too, unless the function has an argument of that name.
     """
-    from .flags import FlagError, parsed, usage
+    from .calls.flags import FlagError, parsed, usage
+    from .calls.pydantic_signature import Signature
     from .loading import load
-    from .pydantic_signature import Signature
 
     found = load(target)
     signature = Signature.of(found)

@@ -13,8 +13,8 @@ from ..runtime.settings import Settings
 from ..runtime.typer_options import AsJson
 
 if TYPE_CHECKING:
-    from .mlflow_runs import MLflowRuns
-    from .run import Run
+    from .runs.mlflow_runs import MLflowRuns
+    from .runs.run import Run
 
 app = typer.Typer(no_args_is_help=True, help="The tracked runs.")
 RunId = Annotated[str, typer.Argument(metavar="ID", help="A run's id, its first characters, or 'last'.")]
@@ -29,7 +29,7 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first."""
-    from . import sqlite_runs
+    from .runs import sqlite_runs
 
     settings = Settings.from_env()
     database = settings.home / "mlflow.db"
@@ -96,7 +96,7 @@ def _runs() -> MLflowRuns | None:
     settings = Settings.from_env()
     if settings.tracking_uri is None and not (settings.home / "mlflow.db").exists():
         return None
-    from .tracking import run_store
+    from .runs.tracking import run_store
 
     return run_store(settings)
 

@@ -16,7 +16,7 @@ from .typer_run import HANDED_ON, Target, called
 if TYPE_CHECKING:
     from ..runtime.schedule import Timing
     from ..runtime.schedule_entry import ScheduledRun
-    from .schedule import Schedule
+    from .runs.schedule import Schedule
 
 app = typer.Typer(no_args_is_help=True, help="Functions that run at their times, on the cluster that stays.")
 _RULES = (
@@ -40,7 +40,7 @@ def add(
 
     The same name again replaces a schedule.
     """
-    from .schedule import Planned, schedule
+    from .runs.schedule import Planned, schedule
 
     call = called(context, target, when=when, timezone=timezone, rules=rules or [], name=name, as_json=as_json)
     timing = _timing(call.own["when"], call.own["timezone"], call.own["rules"])
@@ -52,7 +52,7 @@ def add(
 @app.command("list")
 def list_schedules(as_json: AsJson = False) -> None:
     """List the schedules of this home, or of the cluster that RAY_ADDRESS names."""
-    from .schedule import Schedule
+    from .runs.schedule import Schedule
 
     settings = Settings.from_env()
     found = Schedule.all(settings)
@@ -118,7 +118,7 @@ def _timing(when: str, timezone: str, rules: list[str]) -> Timing:
 
 
 def _schedule(name: str) -> Schedule:
-    from .schedule import Schedule
+    from .runs.schedule import Schedule
 
     return Schedule(name)
 

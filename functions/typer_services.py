@@ -17,9 +17,9 @@ from ..runtime.settings import Settings
 from ..runtime.typer_options import AsJson
 
 if TYPE_CHECKING:
-    from .deployed import Deployed
     from .loading import Deployable
-    from .services import RunningService
+    from .rollouts.deployed import Deployed
+    from .rollouts.services import RunningService
 
 Target = Annotated[str, typer.Argument(metavar="FILE:FN", help="For instance app.py:answer, a function or a graph.")]
 _NO_RAY = "no Ray that stays runs here, so no service does: `eagleray up`, or set RAY_ADDRESS"
@@ -74,7 +74,7 @@ def deploy(
 def list_services(as_json: AsJson = False) -> None:
     """List the services that run, with the versions at work."""
     from ..runtime import ray_cluster
-    from .services import services
+    from .rollouts.services import services
 
     settings = Settings.from_env()
     joined = ray_cluster.join_lasting(settings)
@@ -89,8 +89,8 @@ def stop(
 ) -> None:
     """End a service once it has answered what it holds; its versions are remembered."""
     from ..runtime import ray_cluster
-    from .rollout import Rollout
-    from .services import service, services
+    from .rollouts.rollout import Rollout
+    from .rollouts.services import service, services
 
     if bool(name) == everything:
         raise typer.BadParameter("give a service's name, or --all")
@@ -128,7 +128,7 @@ def _trial(found: Deployable, *, canary: float | None, shadow: bool) -> dict[str
 
 
 def _show(end: Deployed, *, as_json: bool) -> None:
-    from .services import service
+    from .rollouts.services import service
 
     show_one(_row(service(end.name, end.settings), as_json=as_json), as_json=as_json)
     sys.stdout.flush()

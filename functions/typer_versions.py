@@ -16,7 +16,7 @@ from ..runtime.settings import Settings
 from ..runtime.typer_options import AsJson
 
 if TYPE_CHECKING:
-    from .rollout import Rollout, Version
+    from .rollouts.rollout import Rollout, Version
 
 Name = Annotated[str, typer.Argument(help="The service's name.")]
 
@@ -66,7 +66,7 @@ def logs(
 
 def _rollout(name: str, *, needs_ray: bool = True) -> Rollout:
     from ..runtime import lasting, ray_cluster
-    from .rollout import Rollout
+    from .rollouts.rollout import Rollout
 
     settings = Settings.from_env()
     if not ray_cluster.join_lasting(settings) and needs_ray:

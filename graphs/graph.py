@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ..autoscaling.scale import Scale
-from ..functions.reason_codes import ReasonCodes
+from ..functions.models.reason_codes import ReasonCodes
 from ..runtime.errors import DefinitionError
 from ..runtime.resources import Resources
 from ..runtime.settings import Settings
@@ -24,7 +24,7 @@ from .keeping_steps import KeepingSteps
 
 if TYPE_CHECKING:
     from ..featurestore.store import FeatureStore
-    from ..functions.http_app import HttpApp, HttpOptions
+    from ..functions.http.http_app import HttpApp, HttpOptions
     from .flows.plan import Plan
     from .flows.table_flow import Errors
     from .pictures.svg import Picture
@@ -281,7 +281,7 @@ class Graph(KeepingSteps):
         `shadow=True` copies of them. Further keywords: `scale`, `resources`, `tap`, `warm_up`, `timeout_s`, see
         `eagleray.graphs.serving.deployment.DeployOptions`. Raises `DeploymentError` with the reason.
         """
-        from ..functions.rollout import Trial
+        from ..functions.rollouts.rollout import Trial
         from .serving.deployment import Serving
         from .serving.endpoint import deploy
 

@@ -25,7 +25,7 @@ Body = Annotated[
 def test(target: Target, body: Body = "{}") -> None:  # noqa: PT028 - a command, not a test of pytest's
     """Answer a request in this process: no Ray, no server; the answer is printed as JSON."""
     from ..functions.loading import load, load_deployable
-    from ..functions.recording import user_frames
+    from ..functions.runs.recording import user_frames
     from .graph import Graph
 
     found = load_deployable(target)
@@ -34,7 +34,7 @@ def test(target: Target, body: Body = "{}") -> None:  # noqa: PT028 - a command,
         if isinstance(found, Graph):
             show_json(found.test(data))
             return
-        from ..functions.pydantic_signature import Signature
+        from ..functions.calls.pydantic_signature import Signature
 
         function = load(target)
         signature = Signature.of(function.callable)

@@ -92,7 +92,7 @@ def serve(folder: Path, *, haproxy: str | None, ports: tuple[int, int, int], rep
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
         # While a service has no replica that HAProxy knows, the Python proxy stands in, which shall know gRPC, too.
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "eagleray.functions.grpc_stand_in.middlewares",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "eagleray.functions.grpc.grpc_stand_in.middlewares",
     }
 
 

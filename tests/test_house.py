@@ -146,7 +146,18 @@ ROOMS = {
         "pipelines": {"pictures"},
         "monitoring": {"flows", "serving"},
     },
-    "functions": {"evaluation": {"evaluate"}},
+    "functions": {
+        "calls": set[str](),
+        "http": {"calls"},
+        "grpc": {"calls", "http"},
+        "rollouts": {"http", "grpc"},
+        "runs": {"calls"},
+        "evaluation": set[str](),
+        "forecasting": {"evaluation"},
+        "training": {"evaluation"},
+        "models": {"runs", "evaluation", "forecasting", "training"},
+        "fitting": {"calls", "runs", "evaluation", "forecasting", "training", "models"},
+    },
 }
 
 

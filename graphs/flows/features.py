@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...functions.reason_codes import ReasonCodes
+from ...functions.models.reason_codes import ReasonCodes
 from ...runtime.errors import EaglerayError, InputError
 from .check import check_features
 from .ensemble import Ensemble

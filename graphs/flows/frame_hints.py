@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, get_type_hints
 
-from ...functions.frames import kind_of
+from ...functions.calls.frames import kind_of
 from ...runtime.errors import DefinitionError
 from .step import Step
 from .subjects import is_async

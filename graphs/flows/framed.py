@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from ...functions.frames import kind_of, reader
+from ...functions.calls.frames import kind_of, reader
 from ...runtime.errors import DefinitionError
 from .chain import Stage
 from .event import Batch, Event

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from ...functions.frames import FRAMES, kind_of
+from ...functions.calls.frames import FRAMES, kind_of
 from ...runtime.errors import DefinitionError
 from .event import Event
 from .step import Step

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...functions.sampled_shapley import SampledShapley
+from ...functions.models.sampled_shapley import SampledShapley
 from ...runtime.errors import DefinitionError, InputError
 from ...runtime.settings import Settings
 from .ensemble import Ensemble, Members
@@ -36,7 +36,7 @@ def declared(graph: str, model: Any, features: Sequence[str] = ()) -> Any:
     if not library and not hasattr(model, "predict"):
         raise DefinitionError(f"{graph}: {model!r} is no model; give a model or 'models:/NAME@ALIAS'")
     # What has a predict of its own is taken to predict in scikit-learn's manner, as most libraries do.
-    adapter = importlib.import_module(f"...functions.{library or 'sklearn'}_predictor", __package__)
+    adapter = importlib.import_module(f"...functions.models.{library or 'sklearn'}_predictor", __package__)
     try:
         return adapter.predictor(model, features)
     except DefinitionError as error:
@@ -80,7 +80,7 @@ def predictor(model: Any, settings: Settings | None, features: Sequence[str] = (
     if not isinstance(model, str):
         found: Predictor = model
         return found
-    from ...functions.model_registry import ModelRegistry
+    from ...functions.models.model_registry import ModelRegistry
 
     made: Predictor = ModelRegistry(settings or Settings.from_env()).predictor(model, features)
     return made

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ...functions.reason_codes import ReasonCodes, decided
+from ...functions.models.reason_codes import ReasonCodes, decided
 from ...runtime.errors import DefinitionError
 from .event import Event
 from .ports import Floats

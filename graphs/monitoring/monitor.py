@@ -14,7 +14,7 @@ import polars as pl
 from ...featurestore.quality.drift import Distance
 from ...featurestore.quality.profile import Span, numeric_columns
 from ...featurestore.quality.quantile_profile import QuantileProfile
-from ...functions.model import Model
+from ...functions.models.model import Model
 from ...runtime.errors import InputError
 from ...runtime.settings import Settings
 from ...runtime.units import duration_us

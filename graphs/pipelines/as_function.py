@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 
-from ...functions.current_run import current_run
 from ...functions.function import Function, function
+from ...functions.runs.current_run import current_run
 from ...runtime import ray_cluster
 from ...runtime.settings import Settings
 from .declared import Declared

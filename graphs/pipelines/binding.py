@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from ...functions.calls.spec import FunctionSpec
 from ...functions.function import Function, function
-from ...functions.spec import FunctionSpec
 from ...runtime.errors import DefinitionError, did_you_mean
 from ...runtime.retries import Retries
 from .declared import Named

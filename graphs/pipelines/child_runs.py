@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 
-from ...functions.current_run import current_run
-from ...functions.git_state import git_state
-from ...functions.run import Run
-from ...functions.tracked import code_tags, written_as_failed
-from ...functions.tracking import run_store
+from ...functions.runs.current_run import current_run
+from ...functions.runs.git_state import git_state
+from ...functions.runs.run import Run
+from ...functions.runs.tracked import code_tags, written_as_failed
+from ...functions.runs.tracking import run_store
 from ...runtime.errors import NotFoundError
 from ...runtime.settings import Settings
 from .call import Call

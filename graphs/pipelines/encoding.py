@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from ...functions.frames import kind_of
+from ...functions.calls.frames import kind_of
 
 PICKLE = "pickle"
 _JSON_PLAIN = (type(None), bool, int, float, str)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ...functions.calls.spec import FunctionSpec
 from ...functions.function import Function
-from ...functions.spec import FunctionSpec
 
 Key = str | int
 Path = tuple[Key, ...]

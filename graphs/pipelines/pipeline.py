@@ -22,8 +22,8 @@ from .picture import as_dict, plan_text
 from .reference import Condition, Reference, hint_of, source_of
 
 if TYPE_CHECKING:
-    from ...functions.job import Job
-    from ...functions.schedule import Schedule
+    from ...functions.runs.job import Job
+    from ...functions.runs.schedule import Schedule
     from ..pictures.svg import Picture
     from .pipeline_run import PipelineRun
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...functions.current_run import CurrentRun
-from ...functions.recording import recorded
-from ...functions.tracking import run_store
+from ...functions.runs.current_run import CurrentRun
+from ...functions.runs.recording import recorded
+from ...functions.runs.tracking import run_store
 from ...runtime.call_options import CallOptions
 from ...runtime.secret import Secret
 from ...runtime.settings import Settings

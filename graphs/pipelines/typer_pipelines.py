@@ -118,7 +118,7 @@ def load(target: str) -> Pipeline:
 
 def parameters(pipeline: Pipeline, texts: Sequence[str]) -> dict[str, Any]:
     """Parameters from NAME=VALUE texts, read by their types; raises `InputError`, `DefinitionError`."""
-    from ...functions.pydantic_signature import Signature
+    from ...functions.calls.pydantic_signature import Signature
 
     given: dict[str, list[str]] = {}
     for text in texts:
@@ -148,7 +148,7 @@ def _only(called: Callable[..., Any], names: dict[str, list[str]]) -> Callable[.
 
 
 def _ran(start: Callable[[], PipelineRun]) -> PipelineRun:
-    from ...functions.recording import user_frames
+    from ...functions.runs.recording import user_frames
 
     try:
         return start()

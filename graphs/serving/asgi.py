@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from ...functions.arrow_stream import from_stream, to_stream
-from ...functions.content_types import ARROW, JSON
-from ...functions.http_app import Exchange, HttpApp, HttpFace, HttpOptions, Reply
-from ...functions.problem import Problem, Refused, problem_of
+from ...functions.http.arrow_stream import from_stream, to_stream
+from ...functions.http.content_types import ARROW, JSON
+from ...functions.http.http_app import Exchange, HttpApp, HttpFace, HttpOptions, Reply
+from ...functions.http.problem import Problem, Refused, problem_of
 from ...runtime.errors import DeploymentError
 from ..flows.answer import shape
 from ..flows.compile import Compiled

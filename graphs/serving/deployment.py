@@ -9,10 +9,10 @@ from typing import Any, TypedDict
 import orjson
 
 from ...autoscaling.scale import Scale
-from ...functions.api_keys import ApiKeys
-from ...functions.http_app import HttpApp, HttpOptions
-from ...functions.rollout import Trial
-from ...functions.service import Service, ServicePart
+from ...functions.http.api_keys import ApiKeys
+from ...functions.http.http_app import HttpApp, HttpOptions
+from ...functions.rollouts.rollout import Trial
+from ...functions.rollouts.service import Service, ServicePart
 from ...runtime.resources import Resources
 from ...runtime.settings import Settings
 from ..flows.away import AwayPart, Call, Cut, away_stages, cut

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...functions.deployed import Deployed
-from ...functions.rollout import Rollout
+from ...functions.rollouts.deployed import Deployed
+from ...functions.rollouts.rollout import Rollout
 from ...runtime.errors import NotFoundError
 from ..flows.meter import Figures
 from ..flows.step import Declared, Step, may_repeat, walk

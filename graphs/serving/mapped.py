@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from ...featurestore.store import FeatureStore
-from ...functions.frames import kind_of, reader
+from ...functions.calls.frames import kind_of, reader
 from ...runtime.errors import DefinitionError, InputError
 from ...runtime.settings import Settings
 from ..flows.compile import Compiled, compiled, resolved

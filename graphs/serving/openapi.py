@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...functions.content_types import ARROW
-from ...functions.openapi import document, operation
+from ...functions.http.content_types import ARROW
+from ...functions.http.openapi import document, operation
 from ..flows.flow import Flow
 from .v2_describe import Described
 from .v2_openapi import inference_paths

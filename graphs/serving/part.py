@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from ...functions.load_meter import LoadMeter
+from ...functions.http.load_meter import LoadMeter
 from ..flows.chain import Stage
 from ..flows.compile import Compiled
 from ..flows.event import Batch, Event

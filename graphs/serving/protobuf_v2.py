@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from ...functions.protobuf_schema import schema
+from ...functions.grpc.protobuf_schema import schema
 from .inference import InferReply, InferRequest
 from .v2_tensors import STORED, Tensor, checked, refused
 

@@ -10,9 +10,9 @@ from functools import partial
 
 import orjson
 
-from ...functions.content_types import BINARY, JSON, PROTOBUF
-from ...functions.http_app import Exchange, Handler, Reply, problem_reply
-from ...functions.problem import Problem
+from ...functions.http.content_types import BINARY, JSON, PROTOBUF
+from ...functions.http.http_app import Exchange, Handler, Reply, problem_reply
+from ...functions.http.problem import Problem
 from ...runtime.inference_server import server_metadata
 from ..flows.event import Batch
 from .answers import rows_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...functions.content_types import BINARY
-from ...functions.openapi import operation
+from ...functions.http.content_types import BINARY
+from ...functions.http.openapi import operation
 from .v2_describe import Described, Form
 from .v2_tensors import DATATYPES
 

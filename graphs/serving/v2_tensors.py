@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...functions.problem import Problem, Refused
+from ...functions.http.problem import Problem, Refused
 from ...runtime.errors import did_you_mean
 
 Floats32 = NDArray[np.float32]

@@ -15,7 +15,7 @@ from eagleray.runtime.settings import Settings
 @pytest.fixture(scope="session")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings with an MLflow database of the tests' own."""
-    from eagleray.functions.tracking import tracker
+    from eagleray.functions.runs.tracking import tracker
 
     settings = Settings(home=tmp_path_factory.mktemp("tracked"))
     with warnings.catch_warnings():

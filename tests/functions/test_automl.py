@@ -18,8 +18,8 @@ import pytest
 from eagleray.functions.automl import AutoMLOptions, fit
 from eagleray.functions.evaluation.metric import average_precision
 from eagleray.functions.evaluation.threshold import Capacity, Cost
-from eagleray.functions.model import Model
-from eagleray.functions.model_registry import ModelRegistry
+from eagleray.functions.models.model import Model
+from eagleray.functions.models.model_registry import ModelRegistry
 from eagleray.functions.training.learner import LEARNERS
 from eagleray.functions.training.search import Trial
 from eagleray.runtime.errors import DefinitionError, InputError

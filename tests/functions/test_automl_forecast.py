@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from eagleray import automl
-from eagleray.functions.model import Model
+from eagleray.functions.models.model import Model
 from eagleray.runtime.errors import InputError
 from eagleray.runtime.settings import Settings
 

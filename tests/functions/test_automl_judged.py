@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from eagleray.functions import automl, automl_question, automl_search
+from eagleray.functions import automl
 from eagleray.functions.automl import AutoMLOptions, fit
 from eagleray.functions.evaluation.threshold import Capacity, Cost
-from eagleray.functions.model_registry import ModelRegistry
-from eagleray.functions.tracking import run_store
+from eagleray.functions.fitting import automl_question, automl_search
+from eagleray.functions.models.model_registry import ModelRegistry
+from eagleray.functions.runs.tracking import run_store
 from eagleray.functions.training.learner import Fold
 from eagleray.functions.training.trainer import LocalPool, Portion
 from eagleray.runtime.settings import Settings

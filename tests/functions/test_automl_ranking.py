@@ -14,7 +14,7 @@ from eagleray.functions.evaluation.evaluation import Judged, judge
 from eagleray.functions.evaluation.ndcg import ndcg
 from eagleray.functions.evaluation.report import report
 from eagleray.functions.evaluation.splits import Split
-from eagleray.functions.model import Model
+from eagleray.functions.models.model import Model
 from eagleray.functions.training.learner import LEARNERS, Fold, Patience, learner
 from eagleray.functions.training.nested import outer_portions
 from eagleray.functions.training.training_table import Prepared, prepare

@@ -10,11 +10,11 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from eagleray.functions.api_keys import ApiKeys
 from eagleray.functions.endpoint import FunctionEndpoint
 from eagleray.functions.function import Function, function
-from eagleray.functions.grpc_client import GrpcClient
-from eagleray.functions.http_app import HttpOptions
+from eagleray.functions.grpc.grpc_client import GrpcClient
+from eagleray.functions.http.api_keys import ApiKeys
+from eagleray.functions.http.http_app import HttpOptions
 from eagleray.runtime.errors import DefinitionError, DeploymentError, EaglerayError, InputError, NotFoundError
 from eagleray.runtime.settings import Settings
 

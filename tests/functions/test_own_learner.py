@@ -14,8 +14,8 @@ import pytest
 
 from eagleray.functions.automl import AutoMLOptions, fit, refit
 from eagleray.functions.evaluation.metric import average_precision
-from eagleray.functions.model import Model
-from eagleray.functions.model_registry import ModelRegistry
+from eagleray.functions.models.model import Model
+from eagleray.functions.models.model_registry import ModelRegistry
 from eagleray.functions.training.learner import Fitted, Fold, Learner, LogInteger, by_name
 from eagleray.functions.training.trainer import Job, LocalPool
 from eagleray.runtime.errors import DefinitionError, InputError

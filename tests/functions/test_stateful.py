@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from eagleray.functions.calls.pydantic_signature import Signature
 from eagleray.functions.function import Function, function
-from eagleray.functions.pydantic_signature import Signature
 from eagleray.runtime.errors import DefinitionError, ServerUnavailable
 from eagleray.runtime.settings import Settings
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from eagleray import Gate, InputError, Model, ModelNotFound, ModelRegistry, PromotionRefused, Settings, cli
-from eagleray.functions.feature_profile import FeatureProfile
-from eagleray.functions.run import Run
-from eagleray.functions.tracking import tracker
+from eagleray.functions.models.feature_profile import FeatureProfile
+from eagleray.functions.runs.run import Run
+from eagleray.functions.runs.tracking import tracker
 from eagleray.functions.training.learner import Fold
 
-from .test_model_registry import trained
+from .models.test_model_registry import trained
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sqlalchemy.exc.SADeprecationWarning",  # MLflow's models use a loader SQLAlchemy 2.1 deprecates
@@ -138,7 +138,7 @@ def test_rollback_passes_over_versions_that_are_gone(tracked: Settings, fold: Fo
     for version in "123":
         registry.promote("thinned", version=version, alias="champion")
     registry.promote("thinned", version="1", alias="challenger")
-    from eagleray.functions.mlflow_client import Connection
+    from eagleray.functions.runs.mlflow_client import Connection
 
     Connection(tracked).client.delete_model_version("thinned", "2")
     assert registry.rollback("thinned").aliases == ("challenger", "champion")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from eagleray import cli
-from eagleray.functions.run import Run
+from eagleray.functions.runs.run import Run
 from eagleray.functions.typer_runs import compared
 from eagleray.runtime.settings import Settings
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from eagleray import cli
-from eagleray.functions.client import Client
+from eagleray.functions.rollouts.client import Client
 from eagleray.runtime import lasting, psutil_processes
 from eagleray.runtime.settings import Settings
 

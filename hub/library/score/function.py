@@ -10,7 +10,7 @@ from ....functions.function import function
 from ....runtime.errors import InputError, ModelMismatch
 
 if TYPE_CHECKING:
-    from ....functions.model import Model
+    from ....functions.models.model import Model
 
 
 @function
@@ -37,7 +37,7 @@ def score(frame: pl.DataFrame, model: Model | str, *, column: str = "score") -> 
 
 
 def _loaded(address: str) -> Model:
-    from ....functions.model_registry import ModelRegistry
+    from ....functions.models.model_registry import ModelRegistry
     from ....runtime.settings import Settings
 
     return ModelRegistry(Settings.from_env()).load(address)

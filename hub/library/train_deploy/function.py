@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import polars as pl
 
 from ....functions.function import function
-from ....functions.gate import Gate, refusals
-from ....functions.model import Model
+from ....functions.models.gate import Gate, refusals
+from ....functions.models.model import Model
 from ....graphs.pipelines.pipeline import Pipeline
 from ....runtime.errors import DefinitionError, InputError, ModelNotFound
 from ....runtime.settings import Settings
@@ -97,8 +97,8 @@ def train(table: pl.DataFrame, about: list[str | None], budget_s: float, model: 
 
 def evaluate(model: Model, table: pl.DataFrame, label: str, metrics: Sequence[str]) -> dict[str, float]:
     """The model's measures on these rows by name, which are also metrics of the run."""
-    from ....functions.current_run import log_metric
     from ....functions.evaluation.metric import metric as named
+    from ....functions.runs.current_run import log_metric
 
     rows = table.select(model.features).cast(pl.Float64).fill_null(float("nan")).to_numpy()
     labels, scores = table[label].cast(pl.Float64).to_numpy(), model.predict(rows)
@@ -112,7 +112,7 @@ def evaluate_champion(
     model: str, table: pl.DataFrame, label: str, metrics: Sequence[str], settings: Settings
 ) -> dict[str, float] | None:
     """The champion's measures on the same rows; None where there is no champion, or it wants features that are gone."""
-    from ....functions.model_registry import ModelRegistry
+    from ....functions.models.model_registry import ModelRegistry
 
     try:
         champion = ModelRegistry(settings).load(f"models:/{model}@{_CHAMPION}")
@@ -135,7 +135,7 @@ def passes(reasons: Sequence[str]) -> bool:
 
 def register(model: Model, settings: Settings) -> str:
     """The address of the model's new version."""
-    from ....functions.model_registry import ModelRegistry
+    from ....functions.models.model_registry import ModelRegistry
 
     made = ModelRegistry(settings).register(model)
     return f"models:/{made.name}/{made.version}"
@@ -143,7 +143,7 @@ def register(model: Model, settings: Settings) -> str:
 
 def put_live(address: str, deploy: Callable[[str], object] | None, settings: Settings) -> str:
     """Hands the version to `deploy`, and makes it the champion when that has worked."""
-    from ....functions.model_registry import ModelRegistry, ModelUri
+    from ....functions.models.model_registry import ModelRegistry, ModelUri
 
     if deploy is not None:
         deploy(address)

@@ -9,7 +9,7 @@ from eagleray.featurestore.quality.drift import DriftRule, distances, verdicts
 from eagleray.featurestore.quality.exact_profile import ExactProfile
 from eagleray.featurestore.quality.quantile_profile import QuantileProfile
 from eagleray.featurestore.quality.reference import Reference
-from eagleray.functions.feature_profile import profile_of
+from eagleray.functions.models.feature_profile import profile_of
 from eagleray.runtime.errors import FeatureNotFound, InputError
 
 ROWS = 5_000

@@ -19,8 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.svm import LinearSVC
 
-from eagleray.functions.mlflow_store import make_store
-from eagleray.functions.model_registry import ModelRegistry
+from eagleray.functions.models.model_registry import ModelRegistry
+from eagleray.functions.runs.mlflow_store import make_store
 from eagleray.graphs.flows.compile import version
 from eagleray.graphs.flows.predictors import declared, predictor
 from eagleray.graphs.graph import Graph

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from eagleray.featurestore.quality.exact_profile import ExactProfile
-from eagleray.functions.feature_profile import profile_of
-from eagleray.functions.model import Model
+from eagleray.functions.models.feature_profile import profile_of
+from eagleray.functions.models.model import Model
 from eagleray.graphs.monitoring.action import Action, Notice
 from eagleray.graphs.monitoring.alert import Alert
 from eagleray.graphs.monitoring.monitor import Monitor, reference_bytes

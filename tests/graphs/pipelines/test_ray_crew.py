@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from eagleray import Pipeline, PipelineRun, Retries, Secret, function, log_metric
-from eagleray.functions.tracking import run_store
+from eagleray.functions.runs.tracking import run_store
 from eagleray.graphs.pipelines.ray_crew import assembled
 from eagleray.runtime import secret_store
 from eagleray.runtime.settings import Settings

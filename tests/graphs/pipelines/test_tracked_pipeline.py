@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from eagleray import Pipeline, function, log_metric
-from eagleray.functions.run import Run
-from eagleray.functions.tracking import run_store
+from eagleray.functions.runs.run import Run
+from eagleray.functions.runs.tracking import run_store
 from eagleray.graphs.pipelines.call import Call
 from eagleray.graphs.pipelines.child_runs import ChildRuns
 from eagleray.graphs.pipelines.records import RunRecord

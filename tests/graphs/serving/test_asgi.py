@@ -5,9 +5,9 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from eagleray.functions.arrow_stream import from_stream, to_stream
-from eagleray.functions.content_types import ARROW
-from eagleray.functions.http_app import MAX_BODY_BYTES, HttpOptions
+from eagleray.functions.http.arrow_stream import from_stream, to_stream
+from eagleray.functions.http.content_types import ARROW
+from eagleray.functions.http.http_app import MAX_BODY_BYTES, HttpOptions
 from eagleray.graphs.flows.compile import Compiled
 from eagleray.graphs.graph import Graph
 from eagleray.graphs.serving.asgi import graph_app

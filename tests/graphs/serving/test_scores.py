@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from eagleray.functions.arrow_stream import from_stream, to_stream
-from eagleray.functions.http_app import HttpOptions
+from eagleray.functions.http.arrow_stream import from_stream, to_stream
+from eagleray.functions.http.http_app import HttpOptions
 from eagleray.graphs.flows.compile import Compiled
 from eagleray.graphs.graph import Graph
 from eagleray.graphs.serving.asgi import graph_app

@@ -17,12 +17,12 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from eagleray.functions.api_keys import ApiKeys
-from eagleray.functions.content_types import PROTOBUF
-from eagleray.functions.function_app import function_app
-from eagleray.functions.http_app import HttpOptions
-from eagleray.functions.protobuf_schema import schema
-from eagleray.functions.stable_front import StableFront
+from eagleray.functions.grpc.protobuf_schema import schema
+from eagleray.functions.http.api_keys import ApiKeys
+from eagleray.functions.http.content_types import PROTOBUF
+from eagleray.functions.http.function_app import function_app
+from eagleray.functions.http.http_app import HttpOptions
+from eagleray.functions.rollouts.stable_front import StableFront
 from eagleray.graphs.flows.compile import Compiled
 from eagleray.graphs.graph import Graph
 from eagleray.graphs.serving.asgi import graph_app

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eagleray.functions.http_app import HttpApp, HttpOptions
+from eagleray.functions.http.http_app import HttpApp, HttpOptions
 from eagleray.graphs.flows.compile import Compiled
 from eagleray.graphs.graph import Graph
 from eagleray.graphs.serving.asgi import graph_app

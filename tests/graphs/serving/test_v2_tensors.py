@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eagleray.functions.problem import Refused
+from eagleray.functions.http.problem import Refused
 from eagleray.graphs.serving.v2_tensors import DATATYPES, Tensor, checked
 
 FORMATS = {

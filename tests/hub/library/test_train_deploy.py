@@ -98,7 +98,7 @@ def test_only_a_better_model_is_deployed(
     registry = ModelRegistry(settings)
     assert registry.find("models:/gated@champion").version == "2"
     child = first["evaluate"].tracked
-    from eagleray.functions.tracking import run_store
+    from eagleray.functions.runs.tracking import run_store
 
     assert run_store(settings).read(child).metrics["average_precision"] == pytest.approx(
         first["evaluate"].value["average_precision"]

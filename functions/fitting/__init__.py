@@ -1,0 +1,1 @@
+"""AutoML's parts: the question, the search, its run, and tables of any size."""

@@ -1,0 +1,1 @@
+"""gRPC as a translation of the HTTP requests that calls stand for."""

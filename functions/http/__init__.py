@@ -1,0 +1,1 @@
+"""Functions and graphs over HTTP: requests, problems, limits, metrics, the OpenAPI page."""

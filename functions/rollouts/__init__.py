@@ -1,0 +1,1 @@
+"""Services and their versions: releases, canaries, shadows, the way back."""

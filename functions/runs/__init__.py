@@ -1,0 +1,1 @@
+"""Runs and their record in MLflow; jobs, sweeps and schedules, which make runs."""

@@ -1,0 +1,77 @@
+"""Adapter: trials of a sweep by Ray Tune."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from ...runtime import ray_cluster
+from ...runtime.bundle import local_modules
+from ...runtime.ray_join import quiet
+from ...runtime.ray_tasks import check_fits, travelling
+from ...runtime.settings import Settings
+from ..calls.spec import FunctionSpec
+from .sweep_options import Space, SweepOptions, Trial
+
+_WHOLE = "setting"  # the key of a setting that is given whole
+
+
+def run_trials(
+    trial: Callable[[Mapping[str, Any]], Trial], space: Space, spec: FunctionSpec, options: SweepOptions, *, home: Path
+) -> list[Trial]:
+    """Runs `trial` for each setting of the space, each as a Tune trial with what the function asks for."""
+    if not ray.is_initialized():
+        ray_cluster.connect(Settings.from_env())
+    check_fits(spec)
+    given, samples = tune_space(space, options.samples)
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+
+    def trainable(config: dict[str, Any]) -> None:
+        tune.report({"found": trial(config.get(_WHOLE, config))})
+
+    needs = spec.resources
+    bundle = {"cpu": needs.cpus, "gpu": needs.gpu, "memory": needs.memory_bytes, **needs.custom}
+    with travelling(local_modules(trial)), quiet():
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, {name: amount for name, amount in bundle.items() if amount}),
+            param_space=given,
+            tune_config=tune.TuneConfig(
+                num_samples=samples,
+                reuse_actors=True,  # a worker loads MLflow once, not once a trial
+                max_concurrent_trials=options.at_once or spec.concurrency,
+                search_alg=tune.search.BasicVariantGenerator(random_state=options.seed),
+            ),
+            run_config=tune.RunConfig(storage_path=str(home / "tune"), name=spec.name, verbose=0),
+        )
+        results = tuner.fit()
+    return [_trial(results[place]) for place in range(len(results))]
+
+
+def tune_space(space: Space, samples: int) -> tuple[dict[str, Any], int]:
+    """Tune's own words; without a range the whole grid is tried once."""
+    if not isinstance(space, Mapping):
+        return {_WHOLE: tune.grid_search([dict(setting) for setting in space])}, 1
+    has_range = any(isinstance(values, tuple) for values in space.values())
+    return {name: _domain(values, has_range) for name, values in space.items()}, samples if has_range else 1
+
+
+def _domain(values: Any, drawn: bool) -> Any:
+    if isinstance(values, list):
+        return tune.choice(values) if drawn else tune.grid_search(values)
+    low, high, *log = values
+    if isinstance(low, int) and isinstance(high, int):
+        return tune.lograndint(low, high + 1) if log else tune.randint(low, high + 1)
+    return tune.loguniform(low, high) if log else tune.uniform(low, high)
+
+
+def _trial(result: Any) -> Trial:
+    if result.error is not None:
+        config = result.config.get(_WHOLE, result.config)
+        return Trial(config, float("nan"), error=f"its worker was lost: {str(result.error).splitlines()[0]}")
+    found: Trial = result.metrics["found"]
+    return found
