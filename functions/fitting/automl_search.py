@@ -26,6 +26,7 @@ from .watched import watched
 
 _CLOSING_S = {True: 1.0, False: 0.2}  # whether the run is tracked
 _JUDGING_S, _JUDGING_ROW_S = 0.4, 5e-6  # intervals, calibration, report; for each row that judges
+_FEATURE_S = 3e-4  # what is told of each feature: its profile, whether it tells the label alone
 _NESTED_SHARE = 0.3  # of the budget, where the table is small
 
 
@@ -123,7 +124,7 @@ def _budget(question: Question, budget_s: float) -> Budget:
     prepared, options = question.prepared, question.options
     fold, valid = prepared.fold, len(prepared.y_valid)
     judging = len(fold.y) if question.outer else prepared.test_rows or valid
-    closing_s = _CLOSING_S[options.track] + _JUDGING_S + _JUDGING_ROW_S * judging
+    closing_s = _CLOSING_S[options.track] + _JUDGING_S + _JUDGING_ROW_S * judging + _FEATURE_S * fold.x.shape[1]
     closing_s += weighing_s(valid, most=options.ensemble_size)
     fits = len(fold.y) + (prepared.known_rows if prepared.test_rows else 0)
     whole = Budget(budget_s, closing_s, growth=fits / fold.train_rows, trials=options.trials)

@@ -81,17 +81,22 @@ def features_of(table: pl.DataFrame, *, label: str, split: Split, ignore: Sequen
             f"{len(names):,} feature columns are too many to search over: keep at most {_MOST_FEATURES:,}, e.g. those "
             "with the highest relation in describe(table, label=...)"
         )
-    empty = [name for name in names if _is_empty(table[name])]
-    odd = [n for n in names if not (table[n].dtype.is_numeric() or table[n].dtype == pl.Boolean or n in empty)]
+    kinds_of = table.schema
+    floats = [name for name in names if kinds_of[name].is_float()]
+    # All columns in one question each: thousands of small ones take seconds.
+    lacking = table.select(pl.col(names).null_count()).row(0, named=True)
+    lacking |= table.select(pl.col(floats).fill_nan(None).null_count()).row(0, named=True) if floats else {}
+    empty = [name for name in names if lacking[name] == table.height]
+    odd = [n for n in names if not (kinds_of[n].is_numeric() or kinds_of[n] == pl.Boolean or n in empty)]
     if odd:
-        kinds = ", ".join(f"{name!r} ({table[name].dtype})" for name in odd[:_SHOWN])
+        kinds = ", ".join(f"{name!r} ({kinds_of[name]})" for name in odd[:_SHOWN])
         raise InputError(
             f"columns that are not numbers cannot be features: {kinds}; {_cure(table[odd[0]].dtype)}, or ignore them"
         )
     if empty:
         raise InputError(f"columns hold nothing but nulls: {_listed(empty)}; fill or ignore them")
-    endless = [name for name in names if table[name].dtype.is_float() and _is_endless(table[name])]
-    if endless:
+    infinite = table.select(pl.col(floats).cast(pl.Float32).is_infinite().any()).row(0, named=True) if floats else {}
+    if endless := [name for name in floats if infinite[name]]:
         raise InputError(
             f"columns hold infinite values, or some beyond the 3.4e38 of float32: {_listed(endless)}; make them "
             "null or ignore them"
@@ -187,17 +192,6 @@ def _as_label(column: pl.Series, task: Task) -> str:
     if task == "classification":
         return f"turn it into 0 and 1, e.g. with pl.col({name!r}) == {one!r}; for values, give numbers"
     return f"turn it into numbers, e.g. with pl.col({name!r}).cast(pl.Float64)"
-
-
-def _is_empty(column: pl.Series) -> bool:
-    unknown = column.null_count()
-    if column.dtype.is_float():
-        unknown += int(column.is_nan().sum())
-    return unknown == len(column)
-
-
-def _is_endless(column: pl.Series) -> bool:
-    return bool(column.cast(pl.Float32).is_infinite().any())
 
 
 def _cure(dtype: pl.DataType) -> str:
