@@ -43,8 +43,8 @@ def describe(frame: Any, *, label: str | None = None) -> Description:
     if target is not None:
         facts["relation"] = _relations(clean, target, set(numeric), str(label))
     whole = {"count", "nulls", "distinct"}
-    rows = {name: [found[column].item() if column in found.columns else None for column in table.columns]
-            for name, found in facts.items()}  # fmt: skip
+    told = {name: found.row(0, named=True) if found.width else {} for name, found in facts.items()}
+    rows = {name: [found.get(column) for column in table.columns] for name, found in told.items()}
     described = pl.DataFrame(
         {"column": table.columns, "dtype": [str(dtype) for dtype in table.dtypes], **rows},
         schema_overrides={name: pl.Int64 if name in whole else pl.Float64 for name in facts},
@@ -120,27 +120,28 @@ def _target(table: pl.DataFrame, label: str) -> pl.Series:
 def _relations(clean: pl.DataFrame, target: pl.Series, numeric: set[str], label: str) -> pl.DataFrame:
     """One row: each column's relation to the label, 0 where one of the two never varies."""
     y = pl.lit(target)
-    found = {}
-    for name in clean.columns:
-        if name == label:
-            continue
+    others = {name: dtype for name, dtype in clean.schema.items() if name != label}
+    straight = []  # asked of all columns at once: there may be thousands
+    for name, dtype in others.items():
         column = pl.col(name)
         both = column.is_not_null() & y.is_not_null()
-        if is_moment(clean.schema[name]):
+        if is_moment(dtype):
             column = column.cast(pl.Datetime("us")).cast(pl.Int64).cast(pl.Float64)
-        if name in numeric or is_moment(clean.schema[name]):
-            found[name] = clean.select(pl.corr(column.filter(both), y.filter(both)).abs()).item()
-            continue
-        groups = (
-            clean.lazy()
-            .select(column.alias("group"), y.alias("y"))
-            .filter(pl.col("group").is_not_null() & pl.col("y").is_not_null())
-            .with_columns(pl.col("y").mean().over("group").alias("mean"))
-        )
-        spread = groups.select(
-            pl.col("mean").var(ddof=0).alias("between"), pl.col("y").var(ddof=0).alias("all")
-        ).collect()
-        between, total = spread.row(0)
-        found[name] = (between / total) ** 0.5 if total else 0.0
+        if name in numeric or is_moment(dtype):
+            straight.append(pl.corr(column.filter(both), y.filter(both)).abs().alias(name))
+    found = clean.select(straight).row(0, named=True) if straight else {}
+    found |= {name: _ratio(clean[name], target) for name in others if name not in found}
     fixed = {name: 0.0 if value is None or value != value else min(value, 1.0) for name, value in found.items()}
-    return pl.DataFrame({name: [value] for name, value in fixed.items()})
+    return pl.DataFrame({name: [fixed[name]] for name in others})
+
+
+def _ratio(column: pl.Series, target: pl.Series) -> float:
+    """The correlation ratio of a column of codes with numbers."""
+    groups = (
+        pl.LazyFrame({"group": column, "y": target})
+        .drop_nulls()
+        .with_columns(pl.col("y").mean().over("group").alias("mean"))
+    )
+    spread = groups.select(pl.col("mean").var(ddof=0).alias("between"), pl.col("y").var(ddof=0).alias("all")).collect()
+    between, total = spread.row(0)
+    return float((between / total) ** 0.5) if total else 0.0
