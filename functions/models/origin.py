@@ -67,7 +67,7 @@ def origin_of(
 
 def _asking(frame: FrameType | None) -> FrameType | None:
     """The first frame outside of this floor: the user's code, or a hub item."""
-    floor = __name__.rpartition(".")[0]
+    floor = __name__.rsplit(".", 2)[0]
     while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(f"{floor}."):
         frame = frame.f_back
     return frame

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +51,31 @@ def run_trials(
             ),
             run_config=tune.RunConfig(storage_path=str(home / "tune"), name=spec.name, verbose=0),
         )
-        results = tuner.fit()
+        with _own_interrupts():
+            results = tuner.fit()
     return [_trial(results[place]) for place in range(len(results))]
+
+
+@contextmanager
+def _own_interrupts() -> Iterator[None]:
+    """Tune takes Ctrl-C and keeps it: a sweep came back half done, and after one the first Ctrl-C went unheard.
+
+    Here Tune ends its trials in good order; then the interrupt goes on, and the handlers are the caller's again.
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or os.environ.get("TUNE_DISABLE_SIGINT_HANDLER") == "1"
+    ):
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
+    try:
+        yield
+        if signal.getsignal(signal.SIGINT) is before[signal.SIGINT]:  # Tune's own gives way once it was asked
+            raise KeyboardInterrupt
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def tune_space(space: Space, samples: int) -> tuple[dict[str, Any], int]:

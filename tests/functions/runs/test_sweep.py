@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,22 @@ def test_a_grid_with_a_failure(ray_cluster: Settings, tracked: Settings) -> None
     children = runs.find(experiment="hill", parent=found.run_id)
     assert sorted(child.status for child in children) == ["FAILED", "FAILED", "FINISHED", "FINISHED"]
     assert found.best.run_id in {child.id for child in children}
+
+
+def test_ctrl_c_ends_it_and_is_heard_afterwards(ray_cluster: Settings, tracked: Settings) -> None:
+    driver = os.getpid()
+
+    @function(cpus=0.5, name="interrupts")
+    def interrupts(x: float) -> float:
+        if x == 1.0:
+            os.kill(driver, signal.SIGINT)
+        return x
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.sweep({"x": [1.0, 2.0, 3.0, 4.0]}, at_once=1, settings=tracked)
+    (parent,) = (one for one in run_store(tracked).find(experiment="interrupts") if not one.parent)
+    assert parent.status == "KILLED"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ranges_are_drawn_from_and_settings_taken(ray_cluster: Settings) -> None:

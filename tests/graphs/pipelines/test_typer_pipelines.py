@@ -122,7 +122,7 @@ def test_a_failed_run_is_resumed(shell: Any, script: str) -> None:
         (("run", "{script}:p", "-p", "days=x"), "days is 'x': input should be a valid integer"),
         (("run", "{script}:p", "-p", "days"), "--param days: write --param NAME=VALUE"),
         (("run", "{script}:p"), "shell needs its parameter 'days'"),
-        (("run", "{script}:P"), "has no pipeline 'P'; known: p, q"),
+        (("run", "{script}:P"), "has no pipeline 'P'; did you mean 'p'?"),
         (("run", "{script}:number"), "number is a int, no Pipeline; known: p, q"),
         (("run", "{script}"), "names no pipeline: write FILE:PIPELINE"),
         (("run", "{script}:q", "--on", "moon"), 'on=\'moon\'; give "here" or "ray"'),
