@@ -95,9 +95,9 @@ def _guarded(folder: Path) -> bool:
 
 
 def _shared(folder: Path) -> bool:
-    # Users hold it shared; a guardian that is stopping its server holds it alone.
+    # Users hold it shared; a guardian that is stopping its server holds it alone, and may end between the two looks.
     lock = folder / "users.lock"
-    return not _can_lock(lock, fcntl.LOCK_EX) and _can_lock(lock, fcntl.LOCK_SH)
+    return not _can_lock(lock, fcntl.LOCK_EX) and _can_lock(lock, fcntl.LOCK_SH) and _guarded(folder)
 
 
 def _can_lock(path: Path, kind: int) -> bool:

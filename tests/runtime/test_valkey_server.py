@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -61,6 +62,24 @@ def test_two_processes_share_one_server_and_the_last_takes_it_along(home: Path) 
     assert valkey_server.release(home)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=2)
+
+
+def test_a_guardian_that_ends_while_it_is_looked_at_has_ended(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "valkey").mkdir(parents=True)
+    held = [os.open(home / "valkey" / name, os.O_RDWR | os.O_CREAT) for name in ("guardian.lock", "users.lock")]
+    for descriptor in held:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # as one that is stopping its server
+    look = valkey_server._can_lock
+
+    def ending(path: Path, kind: int) -> bool:
+        found = look(path, kind)
+        if path.name == "users.lock":
+            while held:
+                os.close(held.pop())
+        return found
+
+    monkeypatch.setattr(valkey_server, "_can_lock", ending)
+    assert valkey_server.release(home)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
