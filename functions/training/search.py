@@ -21,7 +21,7 @@ from ..evaluation.metric import Metric
 from .learner import Choice, Config, Domain, LogInteger, LogUniform, Space, Uniform
 
 _PATIENT_ASKS = 5  # a local search may repeat itself a few times before it is taken to be finished
-_PROMOTED = 2  # of the screened candidates, and the best of each other learner
+_PROMOTED = 2  # of the screened candidates at least, and the best of each learner
 _RANDOM_SHARE = 0.02  # of the asks go to any learner, however badly it stands
 
 
@@ -141,7 +141,8 @@ class Search:
         self._factory: ProposerFactory | None = None
         self._asked = 0
         self._screened = screened
-        self._promoted: deque[tuple[str, Config]] = deque()
+        self._reserve: list[Trial] = []  # screened, and not yet trained on all rows
+        self._promoted: list[str] = []  # the learners of those that are
         self.trials: list[Trial] = []
 
     def use(self, factory: ProposerFactory) -> None:
@@ -158,9 +159,9 @@ class Search:
         number = self._asked
         self._asked += 1
         if 0 < number == self._screened:
-            self._promote()
-        if self._promoted:
-            return Candidate(number, *self._promoted.popleft())
+            self._lanes = self._fresh({name: lane.space for name, lane in self._lanes.items()})
+        if number >= self._screened and (best := self._next_of_reserve()) is not None:
+            return Candidate(number, best.learner, best.config)
         name = self._pick()
         lane = self._lanes[name]
         config = self._from_queue(lane) or self._from_proposer(lane, number) or draw(lane.space, self._rng)
@@ -169,8 +170,10 @@ class Search:
     def tell(self, trial: Trial) -> None:
         """Takes note of a finished candidate."""
         self.trials.append(trial)
-        if trial.number < self._screened < self._asked:  # the search on all rows has begun: this one came too late
-            return
+        if trial.number < self._screened:
+            self._reserve += [trial] if math.isfinite(trial.value) else []
+            if self._asked > self._screened:  # the lanes are those of trials on all rows by now
+                return
         lane = self._lanes[trial.learner]
         loss = float("inf") if trial.status == "failed" else self._metric.loss(trial.value)
         lane.note(loss, trial.config, trial.seconds)
@@ -187,20 +190,20 @@ class Search:
     def _fresh(self, spaces: Mapping[str, Space]) -> dict[str, _Lane]:
         return {name: _Lane(space, deque(self._starts[name])) for name, space in spaces.items()}
 
-    def _promote(self) -> None:
-        """Begins anew with the best of what was screened: the first two, and the first of each other learner."""
-        screened = [trial for trial in self.trials if math.isfinite(trial.value)]
-        screened.sort(key=lambda trial: (self._metric.loss(trial.value), trial.number))
-        self._lanes = self._fresh({name: lane.space for name, lane in self._lanes.items()})
-        if not screened:  # with many workers none has ended yet
-            return
+    def _next_of_reserve(self) -> Trial | None:
+        """The best of what was screened: two, the first of each other learner, and more until one on all rows ended."""
+        due = self._reserve
+        if len(self._promoted) >= _PROMOTED:
+            others = [trial for trial in self._reserve if trial.learner not in self._promoted]
+            due = others or ([] if any(lane.best for lane in self._lanes.values()) else self._reserve)
+        if not due:
+            return None
+        best = min(due, key=lambda trial: (self._metric.loss(trial.value), trial.number))
+        self._reserve.remove(best)
+        self._promoted.append(best.learner)
         for lane in self._lanes.values():
-            lane.queue.clear()
-        seen: set[str] = set()
-        for place, trial in enumerate(screened):
-            if place < _PROMOTED or trial.learner not in seen:
-                self._promoted.append((trial.learner, trial.config))
-            seen.add(trial.learner)
+            lane.queue.clear()  # the starting points are among those screened
+        return best
 
     def _pick(self) -> str:
         waiting = [name for name, lane in self._lanes.items() if lane.queue]

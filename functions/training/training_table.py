@@ -91,7 +91,7 @@ def features_of(table: pl.DataFrame, *, label: str, split: Split, ignore: Sequen
     if odd:
         kinds = ", ".join(f"{name!r} ({kinds_of[name]})" for name in odd[:_SHOWN])
         raise InputError(
-            f"columns that are not numbers cannot be features: {kinds}; {_cure(table[odd[0]].dtype)}, or ignore them"
+            f"columns that are not numbers cannot be features: {kinds}; {_cure(kinds_of[odd[0]])}, or ignore them"
         )
     if empty:
         raise InputError(f"columns hold nothing but nulls: {_listed(empty)}; fill or ignore them")

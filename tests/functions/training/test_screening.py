@@ -108,13 +108,25 @@ def test_the_best_of_the_screened_go_on_and_the_best_of_each_learner() -> None:
     assert [trial.number for trial in one.ranking] == [6]
 
 
-def test_one_that_ends_after_the_cut_is_noted_and_changes_nothing() -> None:
+def test_many_workers_go_on_with_what_was_screened_until_one_on_all_rows_has_ended() -> None:
+    one = search(screened=6)
+    asked = [one.ask() for _ in range(6)]
+    for candidate in asked:
+        one.tell(told(candidate, 0.9 - 0.1 * candidate.number))
+    promoted = [one.ask() for _ in range(4)]
+    assert [it.config for it in promoted] == [it.config for it in asked[:4]]  # none of them drawn at random
+    one.tell(told(promoted[0], 0.8))
+    assert one.ask().config not in STARTS
+
+
+def test_one_that_ends_after_the_cut_is_among_them() -> None:
     one = search(screened=2)
     first, late = one.ask(), one.ask()
     one.tell(told(first, 0.7))
     assert one.ask().config == first.config
     one.tell(told(late, 0.99))
-    assert [trial.number for trial in one.trials] == [0, 1]
+    following = one.ask()
+    assert (following.learner, following.config, following.is_screened) == (late.learner, late.config, False)
     assert one.ranking == []
 
 
